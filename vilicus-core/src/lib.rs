@@ -1,1 +1,39 @@
-//! The vilicus crate.
+//! The words, the open traits and the judge of the vilicus monitoring system.
+//!
+//! **Agents measure, the judge decides, the store remembers, the dispatcher tells.** This crate holds what all
+//! four speak of. It does no I/O, reads no clock and needs no runtime: time and randomness come in as arguments.
+//!
+//! | you want to | read |
+//! |---|---|
+//! | check something of your own | [`Check`], [`check::from_fn`], [`IntoCheckResult`] |
+//! | give others a configurable kind of check | [`CheckKind`], [`KindRegistry`] |
+//! | tell people in a way of your own | [`Notifier`], [`NotifierKind`] |
+//! | know when and why people are told | [`judge`] |
+
+pub mod check;
+pub mod id;
+pub mod kind;
+pub mod metric;
+pub mod notification;
+pub mod notifier;
+pub mod params;
+pub mod policy;
+pub mod result;
+pub mod status;
+pub mod threshold;
+pub mod time;
+
+pub use async_trait::async_trait;
+
+pub use check::{Check, CheckContext};
+pub use id::{AgentId, ChannelId, CheckId, EventId, NotificationId, TokenId};
+pub use kind::{CheckKind, KindRegistry};
+pub use metric::{Metric, Unit};
+pub use notification::{Notification, NotificationEvent, NotificationItem};
+pub use notifier::{Notifier, NotifierKind, NotifierRegistry, NotifyError, Receipt};
+pub use params::ParamsError;
+pub use policy::Policy;
+pub use result::{CheckResult, IntoCheckResult};
+pub use status::{StateType, Status};
+pub use threshold::{Range, Threshold, Thresholds};
+pub use time::{Millis, Timestamp};

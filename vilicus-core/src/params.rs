@@ -1,0 +1,144 @@
+//! Typed parameters with a JSON Schema, for check kinds and notifier kinds alike.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Parameters that do not fit; names the place and the mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct ParamsError {
+    /// The place, as a JSON pointer relative to the parameters (`/port`; empty for the whole).
+    pub pointer: String,
+    /// What is wrong there, and what would be right.
+    pub detail: String,
+}
+
+impl ParamsError {
+    /// Something is wrong with the parameter of this name; an empty name means all of them.
+    #[must_use]
+    pub fn new(name: &str, detail: impl Into<String>) -> Self {
+        let pointer = if name.is_empty() { String::new() } else { format!("/{}", escape_pointer(name)) };
+        Self { pointer, detail: detail.into() }
+    }
+}
+
+/// A name as a part of a JSON pointer (RFC 6901): `~` is `~0`, `/` is `~1`.
+#[must_use]
+pub fn escape_pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// The known name nearest to a misspelled one, if one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// The JSON Schema of a parameter type.
+#[must_use]
+pub fn schema_of<P: JsonSchema>() -> Value {
+    schemars::schema_for!(P).to_value()
+}
+
+/// Reads parameters of type `P`; `null` means none given.
+///
+/// # Errors
+/// An unknown name (with the nearest known one), a missing one, or a value of the wrong type.
+pub fn parse<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<P, ParamsError> {
+    let empty = Value::Object(serde_json::Map::new());
+    let params = if params.is_null() { &empty } else { params };
+    let Some(fields) = params.as_object() else {
+        return Err(ParamsError::new("", "params must be an object"));
+    };
+    let schema = schema_of::<P>();
+    check_names(fields, &schema)?;
+    P::deserialize(params).map_err(|error| place(fields, &schema, &error.to_string()))
+}
+
+fn check_names(fields: &serde_json::Map<String, Value>, schema: &Value) -> Result<(), ParamsError> {
+    let Some(known) = schema.get("properties").and_then(Value::as_object) else {
+        return Ok(());
+    };
+    match fields.keys().find(|name| !known.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => Err(ParamsError::new(name, unknown_name(name, known.keys().map(String::as_str)))),
+    }
+}
+
+/// 'unknown parameter …', with the nearest known name or the list of all.
+fn unknown_name<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(name, known.clone()) {
+        Some(near) => format!("unknown parameter '{name}'; did you mean '{near}'?"),
+        None => format!("unknown parameter '{name}'; known are {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Finds the parameter that an error speaks of by trying each alone: serde does not say which it was.
+fn place(fields: &serde_json::Map<String, Value>, schema: &Value, message: &str) -> ParamsError {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    if let Some(name) = missing {
+        return ParamsError::new(name, format!("the parameter '{name}' is missing"));
+    }
+    let expected = |name: &str| schema.pointer(&format!("/properties/{}", escape_pointer(name)));
+    let wrong =
+        fields.iter().find(|(name, value)| expected(name).is_some_and(|schema| !type_fits(schema, value)));
+    match wrong {
+        Some((name, _)) => ParamsError::new(name, format!("{name}: {message}")),
+        None => ParamsError::new("", message),
+    }
+}
+
+fn type_fits(schema: &Value, value: &Value) -> bool {
+    let fits = |name: &str| match name {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        "null" => value.is_null(),
+        _ => true,
+    };
+    match schema.get("type") {
+        Some(Value::String(name)) => fits(name),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(fits),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    struct Params {
+        host: String,
+        #[serde(default)]
+        port: u16,
+    }
+
+    #[test]
+    fn mistakes_name_the_place_and_the_mend() {
+        for (params, pointer, words) in [
+            (json!({"host": "a", "prot": 1}), "/prot", "did you mean 'port'"),
+            (json!({"port": 1}), "/host", "missing"),
+            (json!({"host": "a", "port": "x"}), "/port", "port: invalid type"),
+            (json!([]), "", "must be an object"),
+            (json!({"host": "a", "a/b": 1}), "/a~1b", "unknown parameter"),
+        ] {
+            let error = parse::<Params>(&params).unwrap_err();
+            assert_eq!(error.pointer, pointer, "{params}");
+            assert!(error.detail.contains(words), "{}", error.detail);
+        }
+        let params: Params = parse(&json!({"host": "a"})).unwrap();
+        assert_eq!((params.host.as_str(), params.port), ("a", 0));
+    }
+}
