@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z, between the years 0 and 9999.
+/// A moment: milliseconds since 1970-01-01T00:00:00Z, between the years 1 and 9999.
 ///
 /// As text it is RFC 3339 in UTC with milliseconds (`2026-11-22T07:00:00.000Z`). A text without
 /// an offset is refused: local time means nothing between two machines.
@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 /// The earliest and latest moment that has a text form, in milliseconds.
-const EARLIEST: i64 = -62_167_219_200_000;
+const EARLIEST: i64 = -62_135_596_800_000;
 const LATEST: i64 = 253_402_207_200_999;
 
 impl Timestamp {
@@ -32,7 +32,7 @@ impl Timestamp {
     /// The latest moment there is.
     pub const MAX: Self = Self(LATEST);
 
-    /// The moment so many milliseconds after 1970-01-01T00:00:00Z, held within the years 0 to 9999.
+    /// The moment so many milliseconds after 1970-01-01T00:00:00Z, held within the years 1 to 9999.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         if millis < EARLIEST {
