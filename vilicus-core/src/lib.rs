@@ -11,14 +11,20 @@
 //! | know when and why people are told | [`judge`] |
 
 pub mod check;
+pub mod event;
 pub mod id;
+pub mod judge;
 pub mod kind;
 pub mod metric;
 pub mod notification;
 pub mod notifier;
 pub mod params;
+pub mod perfdata;
+pub mod plugin;
 pub mod policy;
 pub mod result;
+pub mod schedule;
+pub mod state;
 pub mod status;
 pub mod threshold;
 pub mod time;
@@ -26,6 +32,7 @@ pub mod time;
 pub use async_trait::async_trait;
 
 pub use check::{Check, CheckContext};
+pub use event::Event;
 pub use id::{AgentId, ChannelId, CheckId, EventId, NotificationId, TokenId};
 pub use kind::{CheckKind, KindRegistry};
 pub use metric::{Metric, Unit};
@@ -34,6 +41,7 @@ pub use notifier::{Notifier, NotifierKind, NotifierRegistry, NotifyError, Receip
 pub use params::ParamsError;
 pub use policy::Policy;
 pub use result::{CheckResult, IntoCheckResult};
+pub use state::CheckState;
 pub use status::{StateType, Status};
 pub use threshold::{Range, Threshold, Thresholds};
 pub use time::{Millis, Timestamp};

@@ -24,7 +24,7 @@ pub struct Timestamp(i64);
 
 /// The earliest and latest moment that has a text form, in milliseconds.
 const EARLIEST: i64 = -62_135_596_800_000;
-const LATEST: i64 = 253_402_207_200_999;
+const LATEST: i64 = 253_402_207_199_999;
 
 impl Timestamp {
     /// The moment 1970-01-01T00:00:00Z.

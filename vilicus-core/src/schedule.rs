@@ -1,0 +1,56 @@
+//! When a check runs: a stable phase spreads checks over their interval, and never drifts.
+
+use crate::id::CheckId;
+use crate::time::{Millis, Timestamp};
+
+/// How far into each interval this check runs: a hash of its id, the same on every machine and after every restart.
+#[must_use]
+pub fn phase(check: CheckId, interval: Millis) -> Millis {
+    Millis::new(scramble(check.get()) % interval.get().max(1))
+}
+
+/// The first moment after `after` at which a check with this interval and phase runs.
+///
+/// Computed from the moment itself and not from the last run, so a late run delays no other.
+#[must_use]
+pub fn next_run(after: Timestamp, interval: Millis, phase: Millis) -> Timestamp {
+    let interval = i64::try_from(interval.get().max(1)).unwrap_or(i64::MAX);
+    let phase = i64::try_from(phase.get()).unwrap_or(i64::MAX) % interval;
+    let elapsed = after.as_millis().saturating_sub(phase).rem_euclid(interval);
+    Timestamp::from_millis(after.as_millis().saturating_add(interval - elapsed))
+}
+
+/// The finalizer of SplitMix64: neighbouring ids land far apart.
+fn scramble(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_next_run_is_within_one_interval_and_in_phase(after in 0..1_i64 << 45, interval in 1..1_u64 << 40, id in 1_u64..) {
+            let (interval, check) = (Millis::new(interval), CheckId::new(id).unwrap());
+            let (after, phase) = (Timestamp::from_millis(after), phase(check, interval));
+            let next = next_run(after, interval, phase);
+            prop_assert!(next > after && next.since(after) <= interval);
+            prop_assert_eq!(next.as_millis().rem_euclid(interval.get() as i64) as u64, phase.get());
+        }
+    }
+
+    #[test]
+    fn checks_are_spread() {
+        let interval = Millis::from_secs(60);
+        let mut seconds = [0_u32; 60];
+        for id in 1..=6000 {
+            seconds[(phase(CheckId::new(id).unwrap(), interval).get() / 1000) as usize] += 1;
+        }
+        assert!(seconds.iter().all(|count| (50..=150).contains(count)), "{seconds:?}");
+    }
+}

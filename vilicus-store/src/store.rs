@@ -1,0 +1,336 @@
+//! The open trait `Store`: one unit of work, and many reads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, CheckResult, Event, Millis, NotificationId, Status, Timestamp, TokenId,
+};
+
+use crate::error::StoreError;
+use crate::inventory::{Agent, Channel, Check, Pause, Token};
+use crate::outbox::{Delivery, OutboxRow, Try};
+use crate::query::{
+    AgentFilter, AgentView, CheckFilter, CheckView, EventQuery, HistoryQuery, HistoryRow, NotificationQuery,
+    Page, Paged, Rollup, RollupQuery,
+};
+
+/// What remembers everything: configuration, states, results, events, messages.
+///
+/// [`commit`](Store::commit) is the one unit of work: it loads the states that the inputs touch, lets the judge
+/// decide, and makes results, states, events and messages durable in one atomic step. All else reads.
+///
+/// # Cancel safety
+/// A commit whose future is dropped is carried out or not, but never in part.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Carries out all inputs in order, judged at `now`, and answers when they are durable: one outcome an input.
+    ///
+    /// # Errors
+    /// The store can't write or is busy (nothing was kept; try again), or a change was refused (nothing was kept).
+    async fn commit(&self, now: Timestamp, inputs: Vec<Input>) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Takes up to `limit` messages of a channel that are to be tried now, oldest first, at most one of each group.
+    /// They are frozen, and not claimed again until [`Input::Delivery`] or [`unclaim`](Store::unclaim) names them.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn claim(
+        &self,
+        channel: ChannelId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Arc<OutboxRow>>, StoreError>;
+
+    /// Gives claimed messages back without a try.
+    async fn unclaim(&self, notifications: &[NotificationId]);
+
+    /// The messages of a channel that wait, and the earliest moment at which one of them may be tried.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn waiting(&self, channel: ChannelId) -> Result<Waiting, StoreError>;
+
+    /// An agent as it is now.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn agent(&self, id: AgentId) -> Result<Option<AgentView>, StoreError>;
+
+    /// Agents as they are now, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn agents(&self, filter: &AgentFilter, page: Page) -> Result<Paged<AgentView>, StoreError>;
+
+    /// A check as it is now.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn check(&self, id: CheckId) -> Result<Option<CheckView>, StoreError>;
+
+    /// Checks as they are now, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn checks(&self, filter: &CheckFilter, page: Page) -> Result<Paged<CheckView>, StoreError>;
+
+    /// All channels, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn channels(&self) -> Result<Vec<Arc<Channel>>, StoreError>;
+
+    /// All tokens, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn tokens(&self) -> Result<Vec<Arc<Token>>, StoreError>;
+
+    /// The token whose text has this SHA-256.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<Arc<Token>>, StoreError>;
+
+    /// Results of one check.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryRow>, StoreError>;
+
+    /// Rolled-up results of one check, oldest first; points without results are left out.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn rollups(&self, query: &RollupQuery) -> Result<Vec<Rollup>, StoreError>;
+
+    /// Events.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// Messages, those that wait and those that are done.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn notifications(&self, query: &NotificationQuery) -> Result<Vec<Arc<OutboxRow>>, StoreError>;
+
+    /// One message.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn notification(&self, id: NotificationId) -> Result<Option<Arc<OutboxRow>>, StoreError>;
+
+    /// The earliest moment at which silence itself becomes news: then commit [`Input::Deadlines`].
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The checks of an agent that shall run sooner than their interval says: those that are soft, and those that
+    /// someone wants to run now.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn runs(&self, agent: AgentId, now: Timestamp) -> Result<Vec<Run>, StoreError>;
+
+    /// Waits until anything has been committed since `seen`, and says up to where; at once when something has.
+    /// Start with [`Sequence::START`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped.
+    async fn changed(&self, seen: Sequence) -> Sequence;
+
+    /// Whether it can write, and how much it holds.
+    async fn health(&self) -> StoreHealth;
+
+    /// Drops what is older than it is kept, and writes down what makes the next start quick.
+    ///
+    /// # Errors
+    /// The store can't write.
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Writes everything down and ends. Later calls fail with [`StoreError::Closed`].
+    ///
+    /// # Errors
+    /// The store can't write.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// One thing to carry out.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Input {
+    /// A result, with its timestamp set; `None` means the next free millisecond from now on.
+    Result {
+        /// Of which check.
+        check: CheckId,
+        /// The result.
+        result: CheckResult,
+    },
+    /// The agent was heard of. Durable only when its state changes by it.
+    Contact {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// The agent has finished its checks, and says this of itself.
+    Checkin {
+        /// The agent as it now is; its `last_checkin` is set by the store.
+        agent: Box<Agent>,
+    },
+    /// Checks were delivered to their agent, maybe for the first time.
+    Delivered {
+        /// Which checks.
+        checks: Vec<CheckId>,
+    },
+    /// Judge every deadline that has passed.
+    Deadlines,
+    /// Change the configuration.
+    Change {
+        /// What to change.
+        change: Change,
+        /// Who does it: the name of a token or of a part of the server.
+        by: String,
+    },
+    /// Someone wants a check to run now: told to its agent at the next contact.
+    RunNow {
+        /// Which check.
+        check: CheckId,
+    },
+    /// The dispatcher tried a message that it had claimed.
+    Delivery {
+        /// Which message.
+        notification: NotificationId,
+        /// The try.
+        attempt: Try,
+        /// What came of it.
+        delivery: Delivery,
+    },
+    /// A channel is paused, or released.
+    Pause {
+        /// Which channel.
+        channel: ChannelId,
+        /// Why; `None` releases it.
+        pause: Option<Pause>,
+    },
+    /// Tells one channel something that no check says: that another channel fails.
+    Tell {
+        /// Whom.
+        channel: ChannelId,
+        /// What.
+        item: Box<vilicus_core::NotificationItem>,
+        /// What merges with it.
+        group: String,
+    },
+}
+
+/// A change of the configuration. For a new object the id in the record is not looked at: the store gives one.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A new agent; its own check of the kind `agent` is made with it.
+    CreateAgent(Box<Agent>),
+    /// Another agent under the same id.
+    UpdateAgent(Box<Agent>),
+    /// The agent, its checks and its tokens go.
+    DeleteAgent(AgentId),
+    /// A new check.
+    CreateCheck(Box<Check>),
+    /// Another check under the same id; its history stays.
+    UpdateCheck(Box<Check>),
+    /// The check goes. An open problem is told as closed.
+    DeleteCheck(CheckId),
+    /// A new channel.
+    CreateChannel(Box<Channel>),
+    /// Another channel under the same id; a pause ends.
+    UpdateChannel(Box<Channel>),
+    /// The channel goes, and its messages that wait.
+    DeleteChannel(ChannelId),
+    /// A new token.
+    CreateToken(Box<Token>),
+    /// Another token under the same id.
+    UpdateToken(Box<Token>),
+    /// One use of a token: refused when it is used up. The last use removes it.
+    UseToken(TokenId),
+    /// The token goes.
+    DeleteToken(TokenId),
+}
+
+/// What became of an input.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A result was judged, or kept as history because it came late.
+    Accepted {
+        /// When it was measured.
+        timestamp: Timestamp,
+        /// The status as judged.
+        status: Status,
+        /// When the check shall run next, when that is sooner than its interval says.
+        retry_in: Option<Millis>,
+    },
+    /// A result of this moment is there already; the first one stands.
+    Duplicate {
+        /// When it was measured.
+        timestamp: Timestamp,
+        /// Whether it says the same.
+        identical: bool,
+    },
+    /// No such check.
+    UnknownCheck,
+    /// The result is older than results are kept.
+    TooOld,
+    /// An object was made or changed; this is its id.
+    Id(u64),
+    /// Done.
+    Done,
+}
+
+/// A check that shall run sooner than its interval says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Which check.
+    pub check: CheckId,
+    /// How soon.
+    pub after: Millis,
+}
+
+/// The messages of a channel that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// How many there are.
+    pub count: usize,
+    /// The earliest moment at which one that is not claimed may be tried.
+    pub next: Option<Timestamp>,
+    /// When the oldest was made.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Up to where a reader has seen the commits of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// Before everything.
+    pub const START: Self = Self(0);
+}
+
+/// How a store is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoreHealth {
+    /// Whether it can write.
+    pub writable: bool,
+    /// Why it can't, for people.
+    pub fault: Option<String>,
+    /// Whether the fault is one that no reopening mended: the process may end with exit code 74.
+    pub fatal: bool,
+    /// The bytes that it uses on disk.
+    pub bytes: u64,
+    /// The records that could not be read and were set aside.
+    pub quarantined: u64,
+    /// The results that wait to become durable.
+    pub queued: usize,
+}
