@@ -45,3 +45,7 @@ pub use state::CheckState;
 pub use status::{StateType, Status};
 pub use threshold::{Range, Threshold, Thresholds};
 pub use time::{Millis, Timestamp};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-check.md")]
+mod writing_a_check {}
