@@ -244,34 +244,39 @@ impl<'de> Deserialize<'de> for SustainedMode {
 ///
 /// `for_time` makes it *sustained*: only when the samples of that span breach does the status follow, and it is
 /// then hard at once. `recover` is a second range that governs only the way back to OK.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Threshold {
     /// The range outside which the status is at least WARNING.
-    #[serde(default)]
     pub warning: Option<Range>,
     /// The range outside which the status is CRITICAL.
-    #[serde(default)]
     pub critical: Option<Range>,
     /// How long the breach must have lasted.
-    #[serde(default, rename = "for")]
+    #[serde(rename = "for")]
     pub for_time: Option<Millis>,
     /// How the samples of `for` are counted; `all` by default.
-    #[serde(default)]
     pub mode: SustainedMode,
     /// The share of the expected samples that must be there before the window says anything; 0.8 by default.
-    #[serde(default = "default_min_coverage")]
     pub min_coverage: f64,
     /// The range that the value must be inside before the status is OK again.
-    #[serde(default)]
     pub recover: Option<Range>,
     /// How long the value must have been inside `recover`.
-    #[serde(default)]
     pub recover_for: Option<Millis>,
 }
 
-fn default_min_coverage() -> f64 {
-    0.8
+impl Default for Threshold {
+    /// Wants nothing; a window that is asked for needs four fifths of its samples.
+    fn default() -> Self {
+        Self {
+            warning: None,
+            critical: None,
+            for_time: None,
+            mode: SustainedMode::All,
+            min_coverage: 0.8,
+            recover: None,
+            recover_for: None,
+        }
+    }
 }
 
 impl Threshold {

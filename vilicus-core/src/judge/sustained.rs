@@ -168,7 +168,7 @@ mod tests {
         let mut threshold = Threshold {
             critical: "90".parse().ok(),
             for_time: Some(Millis::from_minutes(5)),
-            ..serde_json::from_str("{}").unwrap()
+            ..Threshold::default()
         };
         let high: Vec<_> = (0..6).map(|minute| (minute, 95.0)).collect();
         assert_eq!(statuses(&threshold, &high), [Ok, Ok, Ok, Critical, Critical, Critical]);
@@ -184,7 +184,7 @@ mod tests {
         let threshold = Threshold {
             critical: "90".parse().ok(),
             for_time: Some(Millis::from_minutes(5)),
-            ..serde_json::from_str("{}").unwrap()
+            ..Threshold::default()
         };
         let mut samples: Vec<_> = (0..5).map(|minute| (minute, 95.0)).collect();
         samples.push((60, 10.0));
