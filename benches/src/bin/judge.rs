@@ -1,0 +1,39 @@
+//! What one decision costs. The limit: under 100 ns for an unchanged OK result, under 1 µs for a transition.
+//!
+//! `cargo run --release -p vilicus-benches --bin judge`
+
+use std::hint::black_box;
+
+use vilicus_benches::measure;
+use vilicus_core::judge::telling::{self, Watched};
+use vilicus_core::judge::{self, Input};
+use vilicus_core::{ChannelId, CheckResult, CheckState, Metric, Policy, Status, Threshold, Timestamp};
+
+const DECISIONS: u64 = 5_000_000;
+
+fn main() {
+    let threshold = Threshold { critical: "90".parse().ok(), ..Threshold::default() };
+    let plain = Policy::default();
+    let with_threshold = Policy::default().thresholds([("usage".to_owned(), threshold)].into());
+    let ok = CheckResult::ok("fine").metric(Metric::percent("usage", 12.5));
+    let flipping = |n: u64| if n % 2 == 0 { Status::Critical } else { Status::Ok };
+
+    measure("unchanged OK", DECISIONS, decide(&plain, |_| Status::Ok, &ok));
+    measure("unchanged OK, one threshold", DECISIONS, decide(&with_threshold, |_| Status::Ok, &ok));
+    measure("transition, told each time", DECISIONS, decide(&plain.max_attempts(1), flipping, &ok));
+}
+
+/// One decision with telling; the statuses come from `status`.
+fn decide(policy: &Policy, status: impl Fn(u64) -> Status, result: &CheckResult) -> impl FnMut(u64) {
+    let (policy, mut result) = (policy.clone(), result.clone());
+    let channels: Vec<ChannelId> = ChannelId::new(1).into_iter().collect();
+    let mut state = CheckState::default();
+    move |n| {
+        result.status = Some(status(n));
+        let at = Timestamp::from_millis(n as i64 * 1000);
+        let input = Input::Result { result: &result, timestamp: at };
+        let verdict = judge::judge(&policy, &mut state, black_box(input), at);
+        let held = telling::hold(&policy, &state, false);
+        black_box(telling::tell(&policy, &mut state, Watched::Check, &channels, held, &verdict));
+    }
+}
