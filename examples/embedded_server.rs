@@ -1,0 +1,2 @@
+//! A server inside an app.
+fn main() {}

@@ -1,0 +1,106 @@
+//! Every example runs, and answers its question.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Cargo builds the examples of a package beside its tests.
+fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let path: PathBuf = [tests.parent().unwrap(), "../examples".as_ref(), name.as_ref()].iter().collect();
+    Command::new(path)
+}
+
+/// A child that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    fn start(command: &mut Command) -> (Self, BufReader<ChildStdout>) {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        (Self(child), output)
+    }
+
+    fn type_line(&mut self, line: &str) {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// Asks until the answer is as expected.
+fn wait_for(address: SocketAddr, path: &str, expected: &str) -> String {
+    let (pause, mut answer) = (Duration::from_millis(50), String::new());
+    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        answer = get(address, path).unwrap_or_default();
+        if answer.contains(expected) {
+            return answer;
+        }
+        std::thread::sleep(pause);
+    }
+    panic!("no '{expected}' from {path}, but: {answer}");
+}
+
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn next_line(output: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+#[test]
+fn hello_check_answers_healthz() {
+    let address = free_address();
+    let (_running, _) = Running::start(example("hello_check").arg(address.to_string()));
+    let answer = wait_for(address, "/healthz", "\"scratch\":{");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn an_embedded_agent_judges_and_tells_by_itself() {
+    let address = free_address();
+    let (mut running, mut output) = Running::start(example("embedded_agent").arg(address.to_string()));
+    wait_for(address, "/healthz", "HTTP/1.1 200");
+    running.type_line("5000");
+    assert!(next_line(&mut output).starts_with("[CRITICAL] "));
+    wait_for(address, "/healthz", "HTTP/1.1 503");
+    running.type_line("3");
+    assert!(next_line(&mut output).starts_with("[OK] "));
+    wait_for(address, "/healthz", "HTTP/1.1 200");
+}
+
+#[test]
+fn a_custom_notifier_delivers() {
+    let output = example("custom_notifier").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.starts_with("written: first [TEST]"), "{text}");
+}
+
+#[test]
+fn a_custom_kind_measures_and_refuses() {
+    let output = example("custom_kind").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains(" files in "), "{text}");
+    assert!(text.contains("did you mean 'path'"), "{text}");
+}
