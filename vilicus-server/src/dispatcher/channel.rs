@@ -1,0 +1,307 @@
+//! The task of one channel: claims messages, tries them, reports what came of it.
+
+use std::any::Any;
+use std::error::Error;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vilicus_core::notifier::NotifyFault;
+use vilicus_core::result::error_chain;
+use vilicus_core::{Millis, Notification, Notifier, NotifyError, Receipt, Timestamp};
+use vilicus_store::inventory::{Channel, Pause};
+use vilicus_store::outbox::{Delivery, OutboxRow, Try};
+use vilicus_store::{Input, StoreError};
+
+use super::pause::{PROBE_EVERY, Rest};
+use super::rate::Bucket;
+use super::{CONCURRENT_TRIES, Parts, TRY_TIMEOUT, message, retry};
+
+/// How long a channel waits when the store can't answer.
+const STORE_REST: Duration = Duration::from_secs(5);
+/// When nothing is due, the outbox is looked at so often all the same: the wall clock may have been set.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What a notifier made of one message.
+type Answer = Result<Receipt, NotifyError>;
+
+/// One try that has ended.
+struct Tried {
+    row: Arc<OutboxRow>,
+    at: Timestamp,
+    took: Duration,
+    answer: Answer,
+}
+
+/// The task of one channel. Ends when the other end of its watch is dropped, after its current tries.
+pub(super) struct Worker {
+    parts: Arc<Parts>,
+    updates: watch::Receiver<Arc<Channel>>,
+    channel: Arc<Channel>,
+    notifier: Option<Arc<dyn Notifier>>,
+    bucket: Option<Bucket>,
+    rest: Rest,
+    tries: JoinSet<Tried>,
+}
+
+impl Worker {
+    pub(super) fn new(parts: Arc<Parts>, mut updates: watch::Receiver<Arc<Channel>>) -> Self {
+        let channel = updates.borrow_and_update().clone();
+        Self { parts, updates, channel, notifier: None, bucket: None, rest: Rest::default(), tries: JoinSet::new() }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            let pause = match self.start_tries().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    self.warn(&error, "cannot read the outbox");
+                    STORE_REST
+                }
+            };
+            tokio::select! {
+                changed = self.updates.changed() => match changed {
+                    Ok(()) => self.take_update(),
+                    Err(_) => break,
+                },
+                Some(tried) = self.tries.join_next() => self.finish(tried).await,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        while let Some(tried) = self.tries.join_next().await {
+            self.finish(tried).await;
+        }
+    }
+
+    /// The channel may be another one now: what was made for the old one goes.
+    fn take_update(&mut self) {
+        let channel = self.updates.borrow_and_update().clone();
+        let edited = (&channel.kind, &channel.params) != (&self.channel.kind, &self.channel.params);
+        let released = self.channel.paused.is_some() && channel.paused.is_none();
+        if edited {
+            self.notifier = None;
+        }
+        if edited || released {
+            self.rest = Rest::default();
+        }
+        self.channel = channel;
+    }
+
+    /// Starts what may be tried now, and says how long nothing else can be, unless something changes.
+    async fn start_tries(&mut self) -> Result<Duration, StoreError> {
+        let room = self.room();
+        if !self.channel.enabled || room == 0 {
+            return Ok(IDLE);
+        }
+        let now = self.parts.clock.monotonic();
+        let rest = self.rest.left(now);
+        if !rest.is_zero() {
+            return Ok(rest);
+        }
+        let allowed = self.allowed(now);
+        if allowed == 0 {
+            return Ok(self.bucket.as_ref().map_or(IDLE, Bucket::wait));
+        }
+        let claimed =
+            self.parts.store.claim(self.channel.id, self.parts.clock.now(), room.min(allowed)).await?;
+        let full = claimed.len() == room.min(allowed);
+        for row in claimed {
+            self.start(row).await;
+        }
+        if full { Ok(IDLE) } else { self.until_next().await }
+    }
+
+    /// How many more messages may be tried at a time: one alone while nobody knows whether the channel works.
+    fn room(&self) -> usize {
+        let doubtful = self.channel.paused.is_some() || self.rest.is_doubtful();
+        let most = if doubtful { 1 } else { CONCURRENT_TRIES };
+        most.saturating_sub(self.tries.len())
+    }
+
+    /// How many messages the rate limit lets pass now.
+    fn allowed(&mut self, now: Duration) -> usize {
+        let limit = self.channel.rate_limit.as_deref().and_then(|text| text.parse().ok());
+        if self.bucket.as_ref().map(Bucket::limit) != limit {
+            self.bucket = limit.map(|limit| Bucket::new(limit, now));
+        }
+        self.bucket.as_mut().map_or(usize::MAX, |bucket| bucket.available(now))
+    }
+
+    async fn until_next(&self) -> Result<Duration, StoreError> {
+        let now = self.parts.clock.now();
+        let next = self.parts.store.waiting(self.channel.id).await?.next;
+        // What is due is claimed already, or waits behind one that is: its end wakes us.
+        let wait = next.map(|next| next.since(now)).filter(|wait| *wait > Millis::ZERO);
+        Ok(wait.map_or(IDLE, Duration::from).min(IDLE))
+    }
+
+    /// Starts a try of a claimed message, or gives it up when it waited for too long while the channel was paused.
+    async fn start(&mut self, row: Arc<OutboxRow>) {
+        let at = self.parts.clock.now();
+        if row.try_count > 0 && retry::is_too_old(row.created_at, at) {
+            let reason = row.tries.last().map_or_else(String::new, |last| last.detail.clone());
+            let answer = Err(NotifyError::message(format!("not delivered within a day: {reason}")));
+            self.finish_try(Tried { row, at, took: Duration::ZERO, answer }).await;
+            return;
+        }
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take();
+        }
+        let notifier = self.notifier();
+        let (parts, channel) = (self.parts.clone(), self.channel.clone());
+        self.tries.spawn(async move {
+            let began = parts.clock.monotonic();
+            let answer = match notifier {
+                Ok(notifier) => deliver(&parts, &channel, &row, notifier.as_ref()).await,
+                Err(error) => Err(error),
+            };
+            Tried { row, at, took: parts.clock.monotonic().saturating_sub(began), answer }
+        });
+    }
+
+    /// The channel's notifier, made when it is needed first.
+    fn notifier(&mut self) -> Result<Arc<dyn Notifier>, NotifyError> {
+        if let Some(notifier) = &self.notifier {
+            return Ok(notifier.clone());
+        }
+        let built = self.parts.notifiers.build(&self.channel.kind, &self.channel.params.0);
+        let notifier = built.map_err(|error| NotifyError::channel(format!("its configuration is wrong: {error}")))?;
+        self.notifier = Some(notifier.clone());
+        Ok(notifier)
+    }
+
+    async fn finish(&mut self, tried: Result<Tried, tokio::task::JoinError>) {
+        match tried {
+            Ok(tried) => self.finish_try(tried).await,
+            // Panics of notifiers are caught inside the task, so only a runtime that ends gets here.
+            Err(error) => self.warn(&error, "a try was cut off"),
+        }
+    }
+
+    async fn finish_try(&mut self, tried: Tried) {
+        let inputs = match &tried.answer {
+            Ok(receipt) => self.passed(&tried, receipt),
+            Err(error) => self.failed(&tried, error),
+        };
+        self.report(inputs).await;
+    }
+
+    fn passed(&mut self, tried: &Tried, receipt: &Receipt) -> Vec<Input> {
+        self.rest.passed();
+        let mut inputs = vec![delivery(tried, &receipt.detail, None, Delivery::Sent { receipt: receipt.clone() })];
+        if self.channel.paused.is_some() {
+            inputs.extend(release(&self.channel, self.parts.clock.now()));
+        }
+        inputs
+    }
+
+    fn failed(&mut self, tried: &Tried, error: &NotifyError) -> Vec<Input> {
+        let detail = error_chain(error);
+        let fault = error.fault();
+        tracing::warn!(channel = self.channel.name, key = tried.row.key, ?fault, detail, "a message was not delivered");
+        match fault {
+            NotifyFault::Retry => self.retry(tried, error, &detail),
+            NotifyFault::Message => self.give_up(tried, fault, &detail),
+            NotifyFault::Channel => self.pause(tried, &detail),
+        }
+    }
+
+    fn retry(&mut self, tried: &Tried, error: &NotifyError, detail: &str) -> Vec<Input> {
+        let (asked, random) = (error.retry_after(), random());
+        self.rest.failed(asked, random, self.parts.clock.monotonic());
+        let wait = retry::wait(tried.row.try_count.saturating_add(1), asked, random);
+        let not_before = self.parts.clock.now().after(wait);
+        if retry::is_too_old(tried.row.created_at, not_before) {
+            return self.give_up(tried, NotifyFault::Retry, &format!("not delivered within a day: {detail}"));
+        }
+        vec![delivery(tried, detail, Some(NotifyFault::Retry), Delivery::Again { not_before })]
+    }
+
+    fn give_up(&mut self, tried: &Tried, fault: NotifyFault, reason: &str) -> Vec<Input> {
+        let given_up = Delivery::GivenUp { reason: reason.to_owned() };
+        let mut inputs = vec![delivery(tried, reason, Some(fault), given_up)];
+        inputs.extend(message::pass_on(&self.channel, &tried.row, reason));
+        inputs
+    }
+
+    /// The message is due at once, and the pause holds it: so a release lets it pass without delay.
+    fn pause(&mut self, tried: &Tried, detail: &str) -> Vec<Input> {
+        self.rest.broken(self.parts.clock.monotonic());
+        let now = self.parts.clock.now();
+        if retry::is_too_old(tried.row.created_at, now) {
+            return self.give_up(tried, NotifyFault::Channel, &format!("not delivered within a day: {detail}"));
+        }
+        let again = Delivery::Again { not_before: now };
+        let mut inputs = vec![delivery(tried, detail, Some(NotifyFault::Channel), again)];
+        if self.channel.paused.is_none() {
+            tracing::error!(channel = self.channel.name, detail, probe_every = ?PROBE_EVERY, "the channel is paused");
+            let pause = Pause { since: now, fault: detail.to_owned() };
+            inputs.push(Input::Pause { channel: self.channel.id, pause: Some(pause.clone()) });
+            inputs.extend(message::tell_paused(&self.channel, detail, now));
+            // Seen here at once, not only when the store's word of it comes back.
+            self.channel = Arc::new(Channel { paused: Some(pause), ..Channel::clone(&self.channel) });
+        }
+        inputs
+    }
+
+    /// Writes down what came of a try; a message whose end is not written down would be sent again.
+    async fn report(&self, inputs: Vec<Input>) {
+        loop {
+            let error = match self.parts.store.commit(self.parts.clock.now(), inputs.clone()).await {
+                Ok(_) => return,
+                Err(error) => error,
+            };
+            self.warn(&error, "cannot write down what came of a message");
+            match error.retry_after() {
+                Some(wait) => tokio::time::sleep(wait.into()).await,
+                None => return,
+            }
+        }
+    }
+
+    fn warn(&self, error: &(dyn Error + 'static), text: &str) {
+        tracing::warn!(channel = self.channel.name, error = error_chain(error), "{text}");
+    }
+}
+
+/// The end of a pause, told to the fallback that heard of its beginning.
+pub(super) fn release(channel: &Channel, now: Timestamp) -> impl Iterator<Item = Input> {
+    let release = Input::Pause { channel: channel.id, pause: None };
+    std::iter::once(release).chain(message::tell_released(channel, now))
+}
+
+fn delivery(tried: &Tried, detail: &str, fault: Option<NotifyFault>, delivery: Delivery) -> Input {
+    let attempt = Try { at: tried.at, took: tried.took.into(), detail: detail.to_owned(), fault };
+    Input::Delivery { notification: tried.row.id, attempt, delivery }
+}
+
+async fn deliver(parts: &Parts, channel: &Channel, row: &OutboxRow, notifier: &dyn Notifier) -> Answer {
+    let built = message::notification(parts.store.as_ref(), channel, row, parts.public_url.as_deref()).await;
+    match built {
+        Ok(notification) => notify(notifier, &notification).await,
+        Err(error) => Err(NotifyError::retry("the earlier messages cannot be read").source(error)),
+    }
+}
+
+/// One try, bounded in time; a panic is a fault like any other.
+pub(super) async fn notify(notifier: &dyn Notifier, notification: &Notification) -> Answer {
+    let guarded = AssertUnwindSafe(notifier.notify(notification)).catch_unwind();
+    match tokio::time::timeout(TRY_TIMEOUT, guarded).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => Err(NotifyError::retry(format!("the notifier panicked: {}", words_of(panic.as_ref())))),
+        Err(_) => Err(NotifyError::retry(format!("no answer within {} s", TRY_TIMEOUT.as_secs()))),
+    }
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+}
+
+/// Any number; without a source of randomness the longest jitter is as good as another.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX - 1)
+}

@@ -1,0 +1,122 @@
+//! The dispatcher tells: it takes messages out of the durable outbox and hands them to notifiers.
+//!
+//! One task a channel, so a slow channel never delays another. [`retry`] says when a message is tried again,
+//! `pause` when a whole channel rests, [`rate`] how many may go, `message` what a notifier gets. What a try came to
+//! goes back to the store, which keeps the order within a group and does all merging.
+//!
+//! Delivery is at least once: a crash between a try and its report repeats the try with the same key. Deliberately
+//! absent: any memory of messages. What is not in the outbox is not sent.
+
+mod channel;
+mod message;
+mod pause;
+pub mod rate;
+pub mod retry;
+mod tester;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vilicus_core::{ChannelId, NotifierRegistry};
+use vilicus_store::inventory::Channel;
+use vilicus_store::{Sequence, Store};
+
+use crate::clock::Clock;
+use crate::health::{BEAT_EVERY, Pulse};
+
+pub use message::LISTED;
+pub use pause::PROBE_EVERY;
+pub use tester::{TestError, Tested, Tester};
+
+/// One try to deliver a message takes no longer than this.
+pub const TRY_TIMEOUT: Duration = Duration::from_secs(45);
+/// So many messages of one channel are tried at a time.
+pub const CONCURRENT_TRIES: usize = 4;
+/// A burst of commits makes one look at the channels.
+const LOOK_GAP: Duration = Duration::from_millis(20);
+
+/// What the dispatcher works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Holds the outbox and the channels.
+    pub store: Arc<dyn Store>,
+    /// The kinds of notifier there are.
+    pub notifiers: NotifierRegistry,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// The address that people use, for links.
+    pub public_url: Option<String>,
+}
+
+/// Sends what waits in the outbox.
+#[derive(Debug)]
+pub struct Dispatcher {
+    parts: Arc<Parts>,
+    pulse: Pulse,
+    workers: HashMap<ChannelId, watch::Sender<Arc<Channel>>>,
+    tasks: JoinSet<()>,
+}
+
+impl Dispatcher {
+    /// A dispatcher over these parts, which gives signs of life by this pulse.
+    #[must_use]
+    pub fn new(parts: Parts, pulse: Pulse) -> Self {
+        Self { parts: Arc::new(parts), pulse, workers: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Works until `shutdown` ends, then lets current tries finish and reports them.
+    ///
+    /// # Cancel safety
+    /// Dropping it cuts current tries off; their messages are tried again after the next start.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut seen = Sequence::START;
+        loop {
+            self.pulse.beat();
+            self.look().await;
+            tokio::select! {
+                () = &mut shutdown => break,
+                () = tokio::time::sleep(BEAT_EVERY) => {}
+                now = self.parts.store.changed(seen) => {
+                    seen = now;
+                    tokio::time::sleep(LOOK_GAP).await;
+                }
+            }
+        }
+        self.workers.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Gives every channel as it is now to its task, and wakes it.
+    async fn look(&mut self) {
+        let channels = match self.parts.store.channels().await {
+            Ok(channels) => channels,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot read the channels");
+                return;
+            }
+        };
+        self.workers.retain(|id, _| channels.iter().any(|channel| channel.id == *id));
+        for channel in channels {
+            self.hand_over(channel);
+        }
+        // Ended tasks are those of channels that are gone.
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn hand_over(&mut self, channel: Arc<Channel>) {
+        let id = channel.id;
+        if let Some(worker) = self.workers.get(&id)
+            && worker.send(channel.clone()).is_ok()
+        {
+            return;
+        }
+        let (sender, receiver) = watch::channel(channel);
+        self.tasks.spawn(channel::Worker::new(self.parts.clone(), receiver).run());
+        self.workers.insert(id, sender);
+    }
+}

@@ -1,0 +1,80 @@
+//! When a channel rests: shortly after a passing fault, and until it is mended after a fault of the channel itself.
+//!
+//! Held in memory only. That a channel is paused is in the store; when it is looked at next is not, so that a
+//! restart probes at once: whoever mended the channel may have restarted the server for it.
+
+use std::time::Duration;
+
+use vilicus_core::Millis;
+
+use super::retry;
+
+/// While a channel is paused, its oldest message is tried so often.
+pub const PROBE_EVERY: Duration = Duration::from_secs(300);
+
+/// How a channel does, by the monotonic clock.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    until: Duration,
+    failures: u32,
+}
+
+impl Rest {
+    /// How much longer the channel rests; zero when it may be used.
+    pub(super) fn left(&self, now: Duration) -> Duration {
+        self.until.saturating_sub(now)
+    }
+
+    /// Whether the last try failed: then one message is tried alone before the others follow. Those behind it stay
+    /// untried meanwhile, so that what is news merges into them.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// A message passed.
+    pub(super) fn passed(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A passing fault: the channel rests as long as a message with so many failures would wait.
+    pub(super) fn failed(&mut self, asked: Option<Millis>, random: u64, now: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.until = now + Duration::from(retry::wait(self.failures, asked, random));
+    }
+
+    /// A fault of the channel: nothing but a probe now and then.
+    pub(super) fn broken(&mut self, now: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.until = now + PROBE_EVERY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1000);
+
+    #[test]
+    fn a_channel_rests_longer_with_each_failure_until_a_message_passes() {
+        let mut rest = Rest::default();
+        assert!(rest.left(NOW).is_zero() && !rest.is_doubtful());
+        let mut longest = Duration::ZERO;
+        for _ in 0..12 {
+            // The ceiling of each wait but the last is a divisor of this, less one.
+            rest.failed(None, 299_999, NOW);
+            longest = longest.max(rest.left(NOW));
+        }
+        assert!(longest > Duration::from_secs(200) && longest <= PROBE_EVERY, "{longest:?}");
+        rest.passed();
+        assert!(rest.left(NOW).is_zero() && !rest.is_doubtful());
+    }
+
+    #[test]
+    fn a_broken_channel_is_probed_every_five_minutes() {
+        let mut rest = Rest::default();
+        rest.broken(NOW);
+        assert_eq!(rest.left(NOW), PROBE_EVERY);
+        assert!(rest.left(NOW + PROBE_EVERY).is_zero());
+    }
+}

@@ -1,0 +1,152 @@
+//! Turns silence into input: sleeps until the store's next deadline, and has it judged.
+//!
+//! A wall clock that was set is not silence: when it moved against the monotonic clock by more than
+//! [`LONGEST_DRIFT`], no deadline is judged for [`AFTER_JUMP`], as after a restart, so that agents are heard of by
+//! the new time first.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vilicus_core::result::error_chain;
+use vilicus_core::{Millis, Timestamp};
+use vilicus_store::{Input, Sequence, Store, StoreError};
+
+use crate::clock::Clock;
+use crate::health::{BEAT_EVERY, Pulse};
+
+/// The wall clock may move so far against the monotonic one between two looks before that counts as a jump.
+pub const LONGEST_DRIFT: Millis = Millis::from_secs(30);
+/// For so long no deadline is judged after a jump: the longest that a deadline is held at a start.
+pub const AFTER_JUMP: Duration = Duration::from_secs(300);
+/// When the store can't write, the deadlines wait so long.
+const STORE_REST: Duration = Duration::from_secs(1);
+
+/// Judges deadlines when they pass.
+#[derive(Debug)]
+pub struct Freshness {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    pulse: Pulse,
+    watch: ClockWatch,
+}
+
+impl Freshness {
+    /// Watches the deadlines of this store, and gives signs of life by this pulse.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, pulse: Pulse) -> Self {
+        let watch = ClockWatch::new(clock.now(), clock.monotonic());
+        Self { store, clock, pulse, watch }
+    }
+
+    /// Works until `shutdown` ends.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped: deadlines that passed are judged after the next start.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut seen = Sequence::START;
+        loop {
+            let wait = match self.judge_due().await {
+                Ok(wait) => {
+                    self.pulse.beat();
+                    wait
+                }
+                Err(error) => {
+                    tracing::warn!(error = error_chain(&error), "cannot judge deadlines");
+                    STORE_REST
+                }
+            };
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = tokio::time::sleep(wait) => {}
+                now = self.store.changed(seen) => seen = now,
+            }
+        }
+    }
+
+    /// Has what is due judged, and says how long to sleep.
+    async fn judge_due(&mut self) -> Result<Duration, StoreError> {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        if let Some(jump) = self.watch.look(now, monotonic) {
+            tracing::warn!(jump_ms = jump, hold = ?AFTER_JUMP, "the wall clock was set; deadlines wait as after a restart");
+        }
+        let hold = self.watch.hold(monotonic);
+        if !hold.is_zero() {
+            return Ok(hold.min(BEAT_EVERY));
+        }
+        let Some(due) = self.store.next_due().await? else {
+            return Ok(BEAT_EVERY);
+        };
+        if due <= now {
+            self.store.commit(now, vec![Input::Deadlines]).await?;
+            // What was due is judged; what is due by then is looked at when the commit wakes us.
+            return Ok(STORE_REST);
+        }
+        Ok(Duration::from(due.since(now)).min(BEAT_EVERY))
+    }
+}
+
+/// Compares the wall clock with the monotonic one.
+#[derive(Debug)]
+struct ClockWatch {
+    wall: Timestamp,
+    monotonic: Duration,
+    hold_until: Duration,
+}
+
+impl ClockWatch {
+    fn new(wall: Timestamp, monotonic: Duration) -> Self {
+        Self { wall, monotonic, hold_until: Duration::ZERO }
+    }
+
+    /// How far the wall clock jumped since the last look, in milliseconds, if it did.
+    fn look(&mut self, wall: Timestamp, monotonic: Duration) -> Option<i64> {
+        let passed = Millis::from(monotonic.saturating_sub(self.monotonic));
+        let drift = wall.as_millis().saturating_sub(self.wall.after(passed).as_millis());
+        (self.wall, self.monotonic) = (wall, monotonic);
+        if drift.unsigned_abs() <= LONGEST_DRIFT.get() {
+            return None;
+        }
+        self.hold_until = monotonic + AFTER_JUMP;
+        Some(drift)
+    }
+
+    /// How much longer deadlines wait.
+    fn hold(&self, monotonic: Duration) -> Duration {
+        self.hold_until.saturating_sub(monotonic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    const fn after(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn time_that_passes_is_no_jump() {
+        let mut watch = ClockWatch::new(at(1000), after(0));
+        for (wall, monotonic) in [(1005, 5), (4600, 3600), (4629, 3600), (4600, 3601)] {
+            assert_eq!(watch.look(at(wall), after(monotonic)), None, "{wall}");
+            assert!(watch.hold(after(monotonic)).is_zero());
+        }
+    }
+
+    #[test]
+    fn a_jump_either_way_holds_the_deadlines() {
+        for seconds in [3600, -3600, 31, -31] {
+            let mut watch = ClockWatch::new(at(1000), after(0));
+            assert_eq!(watch.look(at(1005 + seconds), after(5)), Some(seconds * 1000));
+            assert_eq!(watch.hold(after(5)), AFTER_JUMP);
+            assert_eq!(watch.look(at(1010 + seconds), after(10)), None, "it is the time now");
+            assert!(watch.hold(after(305)).is_zero());
+        }
+    }
+}
