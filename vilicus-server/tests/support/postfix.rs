@@ -130,6 +130,7 @@ impl Postfix {
              error unix - - n - - error\n\
              virtual unix - n n - - virtual\n\
              anvil unix - - n - 1 anvil\n\
+             proxymap unix - - n - - proxymap\n\
              tlsmgr unix - - n 1000? 1 tlsmgr\n"
         )
     }
