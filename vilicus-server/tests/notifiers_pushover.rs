@@ -1,4 +1,5 @@
 //! Pushover against a stand-in that answers as the documented API does.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod support;
 
@@ -297,4 +298,19 @@ async fn a_service_that_never_answers_is_left_after_half_a_minute() {
     tokio::time::pause();
     let error = tokio::time::timeout(Duration::from_secs(31), trying).await.unwrap().unwrap();
     assert_eq!(error.fault(), NotifyFault::Retry, "{error}");
+}
+
+#[tokio::test]
+async fn silencing_that_is_never_answered_leaves_time_for_the_recovery() {
+    let stand_in = PushoverStandIn::start().await;
+    stand_in.fail_next(Answer::Silence);
+    let pushover = pushover(&stand_in, &json!({}));
+    let trying = tokio::spawn(async move {
+        failure(&*pushover, &recovery(Receipt::new("taken").reference(RECEIPT))).await
+    });
+    stand_in.http.wait_for(1).await;
+    tokio::time::pause();
+    let error = tokio::time::timeout(Duration::from_secs(31), trying).await.unwrap().unwrap();
+    assert!(error.to_string().contains("still rings"), "{error}");
+    assert_eq!(stand_in.paths().last().unwrap(), "/1/messages.json");
 }

@@ -1,4 +1,5 @@
 //! The webhook against a real web server: what it sends, and what it makes of each answer.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod support;
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::HeaderMap;
@@ -44,6 +45,9 @@ const MAX_ANSWER: usize = 16 * 1024;
 
 /// Where Pushover is, unless the channel says otherwise.
 const API_URL: &str = "https://api.pushover.net";
+
+/// The longest that silencing may take, so that enough time is left for the message.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The part of a message that is the message, beside the emergencies that it silences.
 const TOLD: &str = "told";
@@ -180,7 +184,10 @@ impl Notifier for PushoverNotifier {
             .outbound
             .judge_url(&self.api)
             .map_err(|refusal| NotifyError::channel(refusal.to_string()))?;
-        let silenced = self.silence(notification).await;
+        let in_time = tokio::time::timeout(SILENCE_TIMEOUT, self.silence(notification)).await;
+        let silenced = in_time.unwrap_or_else(|_| {
+            Err(NotifyError::retry("an emergency still rings: Pushover did not answer in time"))
+        });
         let receipt = self.tell(notification).await?;
         silenced?;
         self.kind.progress.forget(&notification.key);

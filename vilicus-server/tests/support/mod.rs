@@ -1,7 +1,7 @@
 //! Remotes for tests: a web server that records, a stand-in for Pushover, a scripted SMTP peer, a real Postfix.
 //!
 //! All listen on a free loopback port and end when they are dropped.
-#![allow(dead_code, unreachable_pub, reason = "each test uses what it needs of these")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses what it needs of these")]
 
 pub mod certificate;
 pub mod http_recorder;

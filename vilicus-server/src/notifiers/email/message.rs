@@ -157,3 +157,70 @@ fn span(item: &NotificationItem) -> String {
 fn is_link(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vilicus_core::Receipt;
+    use vilicus_core::notification::EarlierMessage;
+
+    fn mail(notification: &Notification) -> String {
+        let from: Mailbox = "Vilicus <vilicus@example.com>".parse().unwrap();
+        let to = ["ops@example.com".parse().unwrap(), "Größe <g@example.com>".parse().unwrap()];
+        String::from_utf8(write(notification, &from, &to).unwrap()).unwrap()
+    }
+
+    fn test() -> Notification {
+        Notification::test("k-1", "2026-11-22T07:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn a_mail_is_the_same_at_every_try() {
+        let text = mail(&test());
+        assert_eq!(text, mail(&test()));
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let expected = [
+            "From: Vilicus <vilicus@example.com>",
+            "Subject: [TEST] This is a test: the channel works.",
+            "Date: Sun, 22 Nov 2026 07:00:00 +0000",
+            "Message-ID: <k-1@example.com>",
+            "Auto-Submitted: auto-generated",
+            "To: ops@example.com, =?utf-8?b?R3LDtsOfZQ==?= <g@example.com>",
+            "MIME-Version: 1.0",
+            "Content-Type: multipart/alternative; boundary=\"=_vilicus_part\"",
+        ];
+        assert_eq!(head.lines().collect::<Vec<_>>(), expected);
+        let plain = "--=_vilicus_part\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                     Content-Transfer-Encoding: quoted-printable\r\n\r\n\
+                     [TEST] This is a test: the channel works.\r\nOK since 2026-11-22T07:00:00.000Z\r\n\r\n\
+                     This is a test: the channel works.\r\n\r\n\
+                     You get this because someone pressed 'send test'.\r\n\r\n--=_vilicus_part\r\n\
+                     Content-Type: text/html; charset=utf-8\r\n";
+        assert!(body.starts_with(plain), "{body}");
+    }
+
+    #[test]
+    fn a_thread_refers_to_its_first_and_its_newest_messages() {
+        let mut notification = test();
+        notification.earlier = (0..100)
+            .map(|n| EarlierMessage {
+                key: format!("0193a5c0-0000-7000-8000-{n:012}"),
+                receipt: Receipt::default(),
+            })
+            .collect();
+        let text = mail(&notification);
+        assert!(text.lines().all(|line| line.len() < 998), "{text}");
+        assert_eq!(text.matches("@example.com>").count(), 3 + 1 + MAX_REFERENCES);
+        for n in [0, 81, 99] {
+            assert!(text.contains(&format!("<0193a5c0-0000-7000-8000-{n:012}@example.com>")), "{n}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        let text = mail(&test());
+        for tag in ["<img", "<link", "<script", "<style", "src=", "url("] {
+            assert!(!text.contains(tag), "{tag}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod server;
 mod transaction;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lettre::Address;
 use lettre::message::Mailbox;
@@ -19,9 +20,7 @@ use lettre::transport::smtp::extension::ClientId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Host;
-use vilicus_core::{
-    Millis, Notification, Notifier, NotifierKind, NotifyError, ParamsError, Receipt, async_trait,
-};
+use vilicus_core::{Notification, Notifier, NotifierKind, NotifyError, ParamsError, Receipt, async_trait};
 
 use self::server::Server;
 use self::transaction::{Outcome, Transaction};
@@ -29,11 +28,8 @@ use super::Secret;
 use super::progress::Progress;
 use crate::outbound::OutboundPolicy;
 
-/// The longest that one try may take, unless the channel says otherwise.
-const DEFAULT_TIMEOUT: Millis = Millis::from_secs(30);
-
-/// The bounds of the time for one try.
-const TIMEOUTS: std::ops::RangeInclusive<Millis> = Millis::from_secs(1)..=Millis::from_minutes(10);
+/// The longest that one try may take, from the look at the name to the server's last word.
+const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most recipients of one channel. *Source:* RFC 5321, section 4.5.3.1.8: every server takes at least 100.
 const MAX_RECIPIENTS: usize = 100;
@@ -51,8 +47,6 @@ pub struct EmailParams {
     pub to: Vec<String>,
     /// A PEM file with certificate authorities to trust beside Mozilla's.
     pub ca_file: Option<String>,
-    /// The longest that one try may take; 30 s unless given, 1 s to 10 min.
-    pub timeout: Option<Millis>,
     /// The name by which the server is greeted; this host's own unless given.
     pub hello_name: Option<String>,
 }
@@ -88,16 +82,11 @@ impl NotifierKind for Email {
     }
 
     fn build(&self, params: EmailParams) -> Result<Arc<dyn Notifier>, ParamsError> {
-        let timeout = params.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        if !TIMEOUTS.contains(&timeout) {
-            return Err(ParamsError::new("timeout", "the timeout must be 1s to 10m"));
-        }
         Ok(Arc::new(EmailNotifier {
             server: Server::parse(&params, &self.outbound)?,
             hello: parse_hello(params.hello_name.as_deref())?,
             from: parse_mailbox("/from", &params.from)?,
             to: parse_recipients(&params.to)?,
-            timeout,
             kind: self.clone(),
         }))
     }
@@ -163,7 +152,6 @@ struct EmailNotifier {
     hello: ClientId,
     from: Mailbox,
     to: Vec<Mailbox>,
-    timeout: Millis,
     kind: Email,
 }
 
@@ -197,9 +185,8 @@ impl EmailNotifier {
             recipients,
             message,
         };
-        let in_time = tokio::time::timeout(self.timeout.into(), transaction.run()).await;
-        in_time
-            .map_err(|_| NotifyError::retry(format!("the mail server took longer than {}", self.timeout)))?
+        let in_time = tokio::time::timeout(TRY_TIMEOUT, transaction.run()).await;
+        in_time.map_err(|_| NotifyError::retry("the mail server took longer than 30 s"))?
     }
 
     /// Says what becomes of the message, by who has it now and who was refused.

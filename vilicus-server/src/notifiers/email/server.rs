@@ -144,3 +144,74 @@ fn read_authorities(path: &str) -> Result<Vec<CertificateDer<'static>>, ParamsEr
 fn wrong_ca(problem: &str) -> ParamsError {
     ParamsError::new("ca_file", format!("ca_file: {problem}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(smtp: &str, password: Option<&str>) -> Result<Server, ParamsError> {
+        let params = EmailParams {
+            smtp: smtp.to_owned(),
+            password: password.map(Secret::from),
+            from: String::new(),
+            to: Vec::new(),
+            ca_file: None,
+            hello_name: None,
+        };
+        Server::parse(&params, &OutboundPolicy::default())
+    }
+
+    #[test]
+    fn a_server_is_read_with_its_usual_port() {
+        for (smtp, shown) in [
+            ("smtp://mail.example.com", "Server(smtp://mail.example.com:25)"),
+            ("smtp+starttls://Mail.Example.com", "Server(smtp+starttls://mail.example.com:587)"),
+            ("smtps://mail.example.com/", "Server(smtps://mail.example.com:465)"),
+            ("smtps://b%C3%BCro.example:2465", "Server(smtps://xn--bro-hoa.example:2465)"),
+            ("smtp://[::1]:2525", "Server(smtp://::1:2525)"),
+            ("smtp://0x7f.1", "Server(smtp://127.0.0.1:25)"),
+        ] {
+            assert_eq!(format!("{:?}", parse(smtp, None).unwrap()), shown, "{smtp}");
+        }
+    }
+
+    #[test]
+    fn a_user_may_hold_an_at_sign() {
+        let server = parse("smtps://me%40example.com@mail.example.com", Some("p")).unwrap();
+        assert_eq!(server.login.unwrap().user, "me@example.com");
+        let server = parse("smtps://me@example.com@mail.example.com", Some("p")).unwrap();
+        assert_eq!(server.login.unwrap().user, "me@example.com");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_its_mend() {
+        for (smtp, password, pointer, words) in [
+            ("", None, "/smtp", "not an address"),
+            ("mail.example.com", None, "/smtp", "not an address"),
+            ("http://mail.example.com", None, "/smtp", "must begin with"),
+            ("smtp://", None, "/smtp", "no valid host"),
+            ("smtp://a b", None, "/smtp", ""),
+            ("smtps://mail.example.com/path", None, "/smtp", "must end"),
+            ("smtps://mail.example.com?tls=no", None, "/smtp", "must end"),
+            ("smtps://u:p@mail.example.com", None, "/smtp", "'password'"),
+            ("smtps://mail.example.com", Some("p"), "/smtp", "no user"),
+            ("smtps://u@mail.example.com", None, "/password", "missing"),
+            ("smtps://u@mail.example.com", Some("p\r\nQUIT"), "/password", "control"),
+            ("smtps://u%0d%0a@mail.example.com", Some("p"), "/password", "control"),
+            ("smtp://u@mail.example.com", Some("p"), "/smtp", "in the clear"),
+        ] {
+            let error = parse(smtp, password).unwrap_err();
+            assert_eq!(error.pointer, pointer, "{smtp}: {error}");
+            assert!(error.detail.contains(words), "{smtp}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_must_hold_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        assert!(read_authorities(empty.to_str().unwrap()).unwrap_err().detail.contains("no certificate"));
+        assert!(read_authorities("/nowhere.pem").unwrap_err().detail.contains("can't be read"));
+    }
+}
