@@ -11,6 +11,8 @@
 //! | know when and why people are told | [`judge`] |
 
 pub mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod event;
 pub mod id;
 pub mod judge;
@@ -49,3 +51,7 @@ pub use time::{Millis, Timestamp};
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/writing-a-check.md")]
 mod writing_a_check {}
+
+#[cfg(all(doctest, feature = "conformance"))]
+#[doc = include_str!("../../docs/writing-a-notifier.md")]
+mod writing_a_notifier {}
