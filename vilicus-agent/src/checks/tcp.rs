@@ -144,7 +144,8 @@ impl Tcp {
         }
         match &self.params.expect {
             Some(expected) => {
-                deadline.within(format!("waiting for '{expected}'"), find(stream, expected)).await?
+                let waiting = format!("waiting for '{}'", expected.escape_debug());
+                deadline.within(waiting, find(stream, expected)).await?
             }
             None => Ok(()),
         }
@@ -166,6 +167,7 @@ async fn find(stream: &mut (impl AsyncRead + Unpin), expected: &str) -> Result<(
     }
     let line: String =
         String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().chars().take(80).collect();
+    let expected = expected.escape_debug();
     Err(Fault::critical(if answer.is_empty() {
         format!("closed without an answer, expected '{expected}'")
     } else {

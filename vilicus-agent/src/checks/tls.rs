@@ -198,7 +198,7 @@ pub(super) mod tests {
         let ca = Trust { ca_file: Some(server.ca_path()), ..Trust::default() };
         let any = Trust { dangerous_accept_any_certificate: true, ..Trust::default() };
         let stream = shake(&server, "localhost", &ca).await.unwrap();
-        let days = certificate_days(&stream, Timestamp::from_millis(2_208_902_400_000)).unwrap();
+        let days = certificate_days(&stream, Timestamp::from_millis(2_208_816_000_000)).unwrap();
         assert_eq!(days, 2.0, "two days before the year 2040");
         assert!(shake(&server, "whatever.example", &any).await.is_ok());
         for (host, trust, reason) in [

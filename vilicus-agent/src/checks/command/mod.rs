@@ -125,7 +125,7 @@ impl Check for Command {
         };
         match child::run(&program, cx.timeout.into()).await {
             Ok(finished) => report(finished, cx),
-            Err(exit) => PluginOutput::default().into_result(&exit),
+            Err(exit) => PluginOutput::parse("").into_result(&exit),
         }
     }
 }

@@ -121,11 +121,10 @@ impl Disk {
         match self.look(path, cx).await {
             Ok(usage) => {
                 let mut result = CheckResult::measured(format!("disk {path} {}", usage.to_line()));
-                result.metrics.extend(usage.to_metrics(None));
-                if self.writable && usage.read_only {
-                    result.status = Some(Status::Critical);
-                    result.output.push_str(", but mounted read-only");
+                if self.is_wrongly_read_only(&usage) {
+                    result = CheckResult::critical(format!("{path} is mounted read-only"));
                 }
+                result.metrics.extend(usage.to_metrics(None));
                 result
             }
             Err(trouble) => CheckResult::new(trouble.status(), trouble.to_line(path, cx)),
@@ -135,26 +134,32 @@ impl Disk {
     async fn all(&self, mount_points: &[String], cx: &CheckContext) -> CheckResult {
         let looks = mount_points.iter().map(|path| async move { (path, self.look(path, cx).await) });
         let mut result = CheckResult::default();
-        let mut lines = Vec::new();
-        let mut fullest: Option<(f64, String)> = None;
-        for (path, usage) in join_all(looks).await {
-            match usage {
+        let (mut problems, mut lines) = (Vec::new(), Vec::new());
+        for (path, look) in join_all(looks).await {
+            match look {
                 Ok(usage) => {
+                    if self.is_wrongly_read_only(&usage) {
+                        problems.push((Status::Critical, format!("{path} is mounted read-only")));
+                    }
                     result.metrics.extend(usage.to_metrics(Some(path)));
-                    lines.push(format!("{path} {}", usage.to_line()));
-                    if self.writable && usage.read_only {
-                        result.worsen(Status::Critical, format!("{path} is mounted read-only"));
-                    }
-                    if fullest.as_ref().is_none_or(|(percent, _)| usage.used_percent > *percent) {
-                        fullest = Some((usage.used_percent, format!("{path} {}", usage.to_line())));
-                    }
+                    lines.push((usage.used_percent, format!("{path} {}", usage.to_line())));
                 }
-                Err(trouble) => result.worsen(trouble.status(), trouble.to_line(path, cx)),
+                Err(trouble) => problems.push((trouble.status(), trouble.to_line(path, cx))),
             }
         }
-        result.long_output = lines.join("\n");
-        result.describe_all(mount_points.len(), fullest.map(|(_, line)| line));
+        result.status = problems.iter().map(|(status, _)| *status).max();
+        result.output = joined(&problems, ", ");
+        result.long_output = joined(&lines, "\n");
+        if problems.is_empty() {
+            result.output = fullest(&lines);
+            // A container may have no file system of its own, which is no mistake.
+            result.status = lines.is_empty().then_some(Status::Ok);
+        }
         result
+    }
+
+    fn is_wrongly_read_only(&self, usage: &Usage) -> bool {
+        self.writable && usage.read_only
     }
 
     async fn look(&self, path: &str, cx: &CheckContext) -> Result<Usage, Trouble> {
@@ -165,33 +170,17 @@ impl Disk {
     }
 }
 
-/// How the result of several file systems grows.
-trait Summary {
-    fn worsen(&mut self, status: Status, problem: String);
-    fn describe_all(&mut self, count: usize, fullest: Option<String>);
+fn joined<T>(lines: &[(T, String)], separator: &str) -> String {
+    lines.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join(separator)
 }
 
-impl Summary for CheckResult {
-    fn worsen(&mut self, status: Status, problem: String) {
-        self.status = self.status.max(Some(status));
-        let separator = if self.output.is_empty() { "" } else { ", " };
-        self.output.push_str(separator);
-        self.output.push_str(&problem);
-    }
-
-    fn describe_all(&mut self, count: usize, fullest: Option<String>) {
-        if self.status.is_some() {
-            return;
-        }
-        self.output = match (count, fullest) {
-            (1, Some(only)) => format!("disk {only}"),
-            (_, Some(fullest)) => format!("{count} file systems, fullest is {fullest}"),
-            // A container may have none of its own, which is no mistake.
-            (_, None) => "no real file system is mounted".to_owned(),
-        };
-        if self.metrics.is_empty() {
-            self.status = Some(Status::Ok);
-        }
+/// The line for several file systems that all answered: the fullest is what people want to know.
+fn fullest(lines: &[(f64, String)]) -> String {
+    let fullest = lines.iter().max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match (lines.len(), fullest) {
+        (_, None) => "no real file system is mounted".to_owned(),
+        (1, Some((_, only))) => format!("disk {only}"),
+        (count, Some((_, fullest))) => format!("{count} file systems, fullest is {fullest}"),
     }
 }
 
@@ -341,19 +330,24 @@ mod tests {
         assert!((ours.ceil() - theirs).abs() <= 1.0, "{ours} {theirs}");
     }
 
-    #[tokio::test]
-    async fn a_read_only_file_system_is_critical_when_it_must_be_writable() {
+    #[test]
+    fn only_a_check_that_wants_to_write_minds_a_read_only_file_system() {
         let usage = Usage::of(&rustix::fs::statvfs("/proc").unwrap());
-        assert!(!usage.read_only);
-        let Some(read_only) = read_only_mount() else { return };
-        let result = run(DiskParams { writable: true, ..at(&read_only) }).await;
-        assert_eq!(result.status, Some(Status::Critical), "{}", result.output);
-        assert_eq!(run(at(&read_only)).await.status, None);
+        for (writable, read_only, wrong) in [(true, true, true), (true, false, false), (false, true, false)] {
+            let check = Disk { target: Target::Path("/".to_owned()), writable, places: Places::default() };
+            assert_eq!(check.is_wrongly_read_only(&Usage { read_only, ..usage.clone() }), wrong);
+        }
     }
 
-    fn read_only_mount() -> Option<String> {
-        let text = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        let line = text.lines().find(|line| line.split(' ').nth(3).unwrap().split(',').any(|o| o == "ro"))?;
-        Some(line.split(' ').nth(1).unwrap().to_owned())
+    #[test]
+    fn the_fullest_of_several_is_named() {
+        let line = |percent, name: &str| (percent, format!("{name} {percent:.1} % used"));
+        for (lines, text) in [
+            (vec![], "no real file system is mounted"),
+            (vec![line(5.0, "/")], "disk / 5.0 % used"),
+            (vec![line(5.0, "/"), line(50.0, "/var")], "2 file systems, fullest is /var 50.0 % used"),
+        ] {
+            assert_eq!(fullest(&lines), text);
+        }
     }
 }

@@ -129,6 +129,7 @@ impl Table {
         Ok(found)
     }
 
+    /// The process, if it is a wanted one. The cheap questions come first.
     fn look(
         &mut self,
         pid: u32,
@@ -137,33 +138,23 @@ impl Table {
         uid: Option<u32>,
     ) -> io::Result<Option<Process>> {
         let folder = entry.path();
-        if let Some(name) = &filter.name {
-            if !self.goes_by(name.as_bytes(), pid, entry.ino(), &folder)? {
-                return Ok(None);
-            }
-        }
-        if filter.wants_cmdline() && !is_wanted_cmdline(pid, &folder, filter)? {
+        let named = match &filter.name {
+            Some(name) => self.goes_by(name.as_bytes(), pid, entry.ino(), &folder)?,
+            None => true,
+        };
+        if !named
+            || (filter.wants_cmdline() && !is_wanted_cmdline(pid, &folder, filter)?)
+            || uid.is_some_and(|uid| effective_uid(&folder) != Some(uid))
+            || !is_wanted_exe(&folder, filter)?
+        {
             return Ok(None);
-        }
-        if uid.is_some_and(|uid| effective_uid(&folder).is_none_or(|of_process| of_process != uid)) {
-            return Ok(None);
-        }
-        if let Some(wanted) = &filter.exe {
-            let kernel_thread = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-            match exe(&folder) {
-                Ok(path) if path == Path::new(wanted) => {}
-                Ok(_) => return Ok(None),
-                Err(error) if kernel_thread(&error) => return Ok(None),
-                Err(error) => return Err(error),
-            }
         }
         let stat = fs::read(folder.join("stat"))?;
-        let Some((state, mut process)) = parse_stat(pid, &stat) else { return Ok(None) };
+        let Some((state, process)) = parse_stat(pid, &stat) else { return Ok(None) };
         if matches!(state, b'Z' | b'X') && !filter.zombies {
             return Ok(None);
         }
-        process.open_files = open_files(&folder);
-        Ok(Some(process))
+        Ok(Some(Process { open_files: open_files(&folder), ..process }))
     }
 
     /// Whether the process is known by this file name.
@@ -217,6 +208,16 @@ fn exe(folder: &Path) -> io::Result<PathBuf> {
     Ok(bytes
         .strip_suffix(b" (deleted)")
         .map_or_else(|| path.clone(), |bytes| OsStr::from_bytes(bytes).into()))
+}
+
+fn is_wanted_exe(folder: &Path, filter: &Filter) -> io::Result<bool> {
+    let Some(wanted) = &filter.exe else { return Ok(true) };
+    match exe(folder) {
+        Ok(path) => Ok(path == Path::new(wanted)),
+        // Kernel threads and zombies have none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The agent's own command line holds what it looks for when that was typed there, so it never counts.
