@@ -17,6 +17,7 @@ pub mod event;
 pub mod id;
 pub mod judge;
 pub mod kind;
+pub mod merge;
 pub mod metric;
 pub mod notification;
 pub mod notifier;

@@ -1,0 +1,315 @@
+//! Checkpoints: all that is known, written down in slices between groups, so that the next start need not read the
+//! whole journal.
+//!
+//! The slices of one checkpoint are of different moments: each carries the sequence of the record that it follows,
+//! and recovery applies to a check only the records after its slice. A checkpoint counts when its last mark is there,
+//! which is written after all sealed history, events and finished messages are.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use vilicus_core::{CheckId, CheckResult, CheckState, Timestamp};
+
+use crate::embedded::effect::{self, Effect};
+use crate::embedded::record::{self, BadRecord, Parts};
+use crate::embedded::samples::SavedSamples;
+use crate::embedded::truth::{CheckEntry, Ids, Truth};
+use crate::engine::{Durability, Engine, EngineError, EngineErrorKind, Scan, Write};
+use crate::inventory::Check;
+
+/// The first part of the names of checkpoint partitions.
+pub(crate) const PREFIX: &str = "checkpoint-";
+/// The keys: who this store is, what is configured and what waits, checks, and the mark of completeness.
+const HEAD: u8 = b'a';
+const EFFECTS: u8 = b'b';
+const CHECKS: u8 = b'c';
+const COMPLETE: u8 = b'z';
+/// Checks a slice: few enough that a group of commits does not wait long.
+const SLICE: usize = 256;
+/// Effects are cut into slices of about so many bytes.
+const SLICE_BYTES: usize = 256 * 1024;
+/// Slices are read so many values at a time.
+const BATCH: usize = 64;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    instance: String,
+    ids: Ids,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedCheck {
+    check: Arc<Check>,
+    state: CheckState,
+    last: Option<Arc<CheckResult>>,
+    samples: SavedSamples,
+    run_now: Option<Timestamp>,
+}
+
+/// How many slices a complete checkpoint has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Complete {
+    effects: u32,
+    checks: u32,
+}
+
+/// A checkpoint in the making.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    partition: String,
+    /// The record that it follows.
+    begin: u64,
+    /// The last check that is in a slice.
+    cursor: Option<CheckId>,
+    slices: Complete,
+}
+
+impl Checkpoint {
+    /// Begins one that follows the record `begin`: writes down everything but the checks.
+    pub(crate) fn begin(
+        engine: &dyn Engine,
+        truth: &Truth,
+        begin: u64,
+        durability: Durability,
+    ) -> Result<Self, EngineError> {
+        let partition = partition_of(begin);
+        // Left over by a checkpoint that did not come to its end.
+        engine.drop_partition(&partition)?;
+        let head = Head { instance: truth.instance.clone(), ids: truth.ids };
+        let mut slices = vec![(HEAD, 0, encode(&head)?)];
+        let mut effects = 0;
+        for payload in effect_slices(truth)? {
+            slices.push((EFFECTS, effects, payload));
+            effects += 1;
+        }
+        for (kind, index, payload) in slices {
+            write_slice(engine, &partition, (kind, index), begin, &payload, durability)?;
+        }
+        Ok(Self { partition, begin, cursor: None, slices: Complete { effects, checks: 0 } })
+    }
+
+    /// Writes the next slice of checks, as they are after the record `sequence`. Says whether it was the last.
+    pub(crate) fn step(
+        &mut self,
+        engine: &dyn Engine,
+        truth: &Truth,
+        sequence: u64,
+        durability: Durability,
+    ) -> Result<bool, EngineError> {
+        let from = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = truth.checks.range((from, Bound::Unbounded)).take(SLICE);
+        let checks: Vec<SavedCheck> = entries.map(|(_, entry)| saved(entry)).collect();
+        let Some(last) = checks.last() else {
+            return Ok(true);
+        };
+        let is_last = checks.len() < SLICE;
+        self.cursor = Some(last.check.id);
+        let slice = (CHECKS, self.slices.checks);
+        write_slice(engine, &self.partition, slice, sequence, &encode(&checks)?, durability)?;
+        self.slices.checks += 1;
+        Ok(is_last)
+    }
+
+    /// Marks it as complete, and drops the checkpoints before it. Returns the record that it follows.
+    pub(crate) fn finish(self, engine: &dyn Engine, durability: Durability) -> Result<u64, EngineError> {
+        let payload = encode(&self.slices)?;
+        write_slice(engine, &self.partition, (COMPLETE, 0), self.begin, &payload, durability)?;
+        for (_, partition) in partitions(engine)?.into_iter().filter(|(begin, _)| *begin < self.begin) {
+            engine.drop_partition(&partition)?;
+        }
+        Ok(self.begin)
+    }
+}
+
+/// Writes a whole checkpoint of a truth that nobody changes meanwhile.
+pub(crate) fn write_all(
+    engine: &dyn Engine,
+    truth: &Truth,
+    sequence: u64,
+    durability: Durability,
+) -> Result<(), EngineError> {
+    let mut checkpoint = Checkpoint::begin(engine, truth, sequence, durability)?;
+    while !checkpoint.step(engine, truth, sequence, durability)? {}
+    checkpoint.finish(engine, durability).map(|_| ())
+}
+
+/// What a checkpoint says.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) truth: Truth,
+    /// The record that it follows.
+    pub(crate) begin: u64,
+    /// The record that the slice of each check follows.
+    pub(crate) covered: HashMap<CheckId, u64>,
+}
+
+/// Reads the newest complete checkpoint; `None` when there is none. Those that are not complete are dropped.
+pub(crate) fn load(engine: &dyn Engine, now: Timestamp) -> Result<Option<Loaded>, EngineError> {
+    for (begin, partition) in partitions(engine)?.into_iter().rev() {
+        match read_slice::<Complete>(engine, &partition, (COMPLETE, 0))? {
+            Some((_, complete)) => return load_from(engine, &partition, begin, complete, now).map(Some),
+            None => engine.drop_partition(&partition)?,
+        }
+    }
+    Ok(None)
+}
+
+fn load_from(
+    engine: &dyn Engine,
+    partition: &str,
+    begin: u64,
+    complete: Complete,
+    now: Timestamp,
+) -> Result<Loaded, EngineError> {
+    let (_, head) = read_slice::<Head>(engine, partition, (HEAD, 0))?.ok_or_else(|| damaged(partition))?;
+    let mut truth = Truth::new(head.instance, now, false);
+    for index in 0..complete.effects {
+        let (_, payload) =
+            read_payload(engine, partition, (EFFECTS, index))?.ok_or_else(|| damaged(partition))?;
+        for effect in effect::read(&payload).ok_or_else(|| damaged(partition))? {
+            truth.apply(begin, effect);
+        }
+    }
+    let mut covered = HashMap::new();
+    for index in 0..complete.checks {
+        let slice = read_slice::<Vec<SavedCheck>>(engine, partition, (CHECKS, index))?;
+        let (sequence, checks) = slice.ok_or_else(|| damaged(partition))?;
+        for saved in checks {
+            covered.insert(saved.check.id, sequence);
+            truth.insert_check(Box::new(restored(saved)));
+        }
+    }
+    truth.ids = truth.ids.max(head.ids);
+    Ok(Loaded { truth, begin, covered })
+}
+
+fn saved(entry: &CheckEntry) -> SavedCheck {
+    SavedCheck {
+        check: Arc::clone(&entry.check),
+        state: entry.state.clone(),
+        last: entry.last.clone(),
+        samples: entry.samples.saved(),
+        run_now: entry.run_now,
+    }
+}
+
+fn restored(saved: SavedCheck) -> CheckEntry {
+    let mut entry = CheckEntry::new(saved.check);
+    entry.state = saved.state;
+    entry.last = saved.last;
+    entry.samples = saved.samples.into();
+    entry.run_now = saved.run_now;
+    entry
+}
+
+/// Everything but the checks, as the effects that make it.
+fn effect_slices(truth: &Truth) -> Result<Vec<Vec<u8>>, EngineError> {
+    let agents = truth.agents.iter().flat_map(|(id, entry)| {
+        let agent = Effect::Agent { agent: Arc::clone(&entry.agent), config_version: entry.config_version };
+        let contact = Effect::Contact { agent: *id, contact: entry.contact };
+        [agent, contact, Effect::Silence { agent: *id, silent: entry.silent }]
+    });
+    let channels = truth.channels.values().cloned().map(Effect::Channel);
+    let tokens = truth.tokens.values().cloned().map(Effect::Token);
+    let messages = truth.queue.rows().cloned().map(Effect::Message);
+    let mut slices = vec![Vec::new()];
+    for effect in agents.chain(channels).chain(tokens).chain(messages) {
+        if slices.last().is_some_and(|slice: &Vec<u8>| slice.len() >= SLICE_BYTES) {
+            slices.push(Vec::new());
+        }
+        if let Some(slice) = slices.last_mut() {
+            effect::write(slice, &effect).map_err(not_encodable)?;
+        }
+    }
+    Ok(slices)
+}
+
+/// The checkpoint partitions with the records that they follow, in order.
+fn partitions(engine: &dyn Engine) -> Result<Vec<(u64, String)>, EngineError> {
+    let names = engine.partitions()?.into_iter();
+    let mut found: Vec<(u64, String)> =
+        names.filter_map(|name| Some((name.strip_prefix(PREFIX)?.parse().ok()?, name))).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn partition_of(begin: u64) -> String {
+    format!("{PREFIX}{begin:020}")
+}
+
+fn key((kind, index): (u8, u32), part: u16) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&index.to_be_bytes());
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+fn write_slice(
+    engine: &dyn Engine,
+    partition: &str,
+    slice: (u8, u32),
+    sequence: u64,
+    payload: &[u8],
+    durability: Durability,
+) -> Result<(), EngineError> {
+    let parts = record::frame(sequence, payload, engine.max_value());
+    let writes: Vec<Write> =
+        (0..=u16::MAX).zip(parts).map(|(part, value)| (key(slice, part), Some(value))).collect();
+    engine.write(partition, writes, durability)
+}
+
+fn read_slice<T: DeserializeOwned>(
+    engine: &dyn Engine,
+    partition: &str,
+    slice: (u8, u32),
+) -> Result<Option<(u64, T)>, EngineError> {
+    let Some((sequence, payload)) = read_payload(engine, partition, slice)? else {
+        return Ok(None);
+    };
+    let value = postcard::from_bytes(&payload).map_err(|error| damaged(partition).source(error))?;
+    Ok(Some((sequence, value)))
+}
+
+fn read_payload(
+    engine: &dyn Engine,
+    partition: &str,
+    slice: (u8, u32),
+) -> Result<Option<(u64, Vec<u8>)>, EngineError> {
+    let mut parts = Parts::default();
+    let mut start = key(slice, 0);
+    let mut any = false;
+    loop {
+        let scan = Scan { start, end: Some(key(slice, u16::MAX)), reverse: false, limit: BATCH };
+        let entries = engine.scan(partition, &scan)?;
+        let Some((last_key, _)) = entries.last() else { break };
+        any = true;
+        start = last_key.clone();
+        start.push(0);
+        for (_, value) in &entries {
+            parts.push(value).map_err(|error| unreadable(partition, error))?;
+        }
+    }
+    if !any {
+        return Ok(None);
+    }
+    parts.finish().map(Some).map_err(|error| unreadable(partition, error))
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EngineError> {
+    postcard::to_allocvec(value).map_err(not_encodable)
+}
+
+fn not_encodable(error: postcard::Error) -> EngineError {
+    EngineError::new(EngineErrorKind::Io, "a part of a checkpoint cannot be encoded").source(error)
+}
+
+fn damaged(partition: &str) -> EngineError {
+    EngineError::new(EngineErrorKind::Corrupt, format!("the checkpoint {partition} is damaged"))
+}
+
+fn unreadable(partition: &str, error: BadRecord) -> EngineError {
+    damaged(partition).source(error)
+}

@@ -1,0 +1,51 @@
+//! The moments at which silence itself becomes news, soonest first.
+//!
+//! A result moves the deadline of its check further away, a thousand times a second. So nothing is moved here: an
+//! entry stands for the earliest moment at which there may be news, and is looked at again when it comes.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use vilicus_core::{AgentId, CheckId, Timestamp};
+
+/// What a deadline is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Watch {
+    /// An agent falls silent.
+    Agent(AgentId),
+    /// An agent that is not missed is retired.
+    Expiry(AgentId),
+    /// Results of a check stay out.
+    Check(CheckId),
+}
+
+/// The deadlines to come.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    heap: BinaryHeap<Reverse<(Timestamp, Watch)>>,
+}
+
+impl Deadlines {
+    /// Adds a deadline.
+    pub(crate) fn push(&mut self, at: Timestamp, watch: Watch) {
+        self.heap.push(Reverse((at, watch)));
+    }
+
+    /// The earliest one.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes the earliest one out, when it has passed.
+    pub(crate) fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, Watch)> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+    }
+}

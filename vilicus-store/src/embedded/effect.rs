@@ -1,0 +1,203 @@
+//! What a commit changes. Effects are the only way in which the truth changes, and what the journal holds.
+//!
+//! Inputs are judged once, when they come. Recovery applies their effects again and judges nothing, so a later
+//! version of the judge, or another policy, never changes what was decided.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use vilicus_core::judge::freshness::Contact;
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, NotificationId, NotificationItem, Status,
+    Timestamp, TokenId,
+};
+
+use crate::inventory::{Agent, Channel, Check, Token};
+use crate::outbox::OutboxRow;
+
+/// One change of the truth. The order of the variants is part of the format on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Effect {
+    /// A result was kept.
+    Result(ResultEffect),
+    /// A check has this state now.
+    State { check: CheckId, state: Box<CheckState> },
+    /// Something happened.
+    Event(Arc<Event>),
+    /// A message is like this now: it waits, or it is done.
+    Message(Arc<OutboxRow>),
+    /// News was merged into a message that waits.
+    News { message: NotificationId, item: Box<NotificationItem>, earlier: Vec<NotificationId> },
+    /// An agent is like this now.
+    Agent { agent: Arc<Agent>, config_version: u64 },
+    /// An agent is gone; its checks went before.
+    AgentGone(AgentId),
+    /// An agent was heard of.
+    Contact { agent: AgentId, contact: Contact },
+    /// An agent is silent past its deadline, or no longer.
+    Silence { agent: AgentId, silent: bool },
+    /// An agent has finished its checks.
+    Checkin { agent: AgentId, at: Timestamp },
+    /// A check is configured like this now.
+    Check(Arc<Check>),
+    /// A check is gone.
+    CheckGone(CheckId),
+    /// Checks were delivered for the first time.
+    Delivered { checks: Vec<CheckId>, at: Timestamp },
+    /// Someone wants a check to run.
+    RunNow { check: CheckId, at: Timestamp },
+    /// A channel is configured like this now.
+    Channel(Arc<Channel>),
+    /// A channel is gone.
+    ChannelGone(ChannelId),
+    /// A token is like this now.
+    Token(Arc<Token>),
+    /// A token is gone.
+    TokenGone(TokenId),
+}
+
+/// A result that was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ResultEffect {
+    /// Of which check.
+    pub(crate) check: CheckId,
+    /// When it was measured.
+    pub(crate) timestamp: Timestamp,
+    /// When it was received.
+    pub(crate) received: Timestamp,
+    /// The status as judged.
+    pub(crate) status: Status,
+    /// What it did to the state.
+    pub(crate) kept: Kept,
+    /// Which threshold made the status so.
+    pub(crate) reason: Option<String>,
+    /// The result as sent.
+    pub(crate) result: Arc<CheckResult>,
+}
+
+/// What a result did to the state of its check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kept {
+    /// The same status as before: what [`routine`] says, and nothing else.
+    Routine,
+    /// More than that: the new state follows.
+    Judged,
+    /// Nothing: it came late, or nobody watches.
+    History,
+}
+
+/// Moves a state by one more result of the status that it has already.
+///
+/// This is part of the format on disk: recovery moves states by it. What thresholds with `for` remember is moved
+/// apart from it, by the samples themselves.
+pub(crate) fn routine(state: &mut CheckState, status: Status, timestamp: Timestamp, received: Timestamp) {
+    state.window = state.window << 1 | u64::from(status.is_problem());
+    state.good_run = if status.is_problem() { 0 } else { state.good_run.saturating_add(1) };
+    state.last_result_at = Some(timestamp);
+    state.last_received_at = Some(received);
+    state.stale = false;
+}
+
+/// The state without its lists: cheap to copy and to compare.
+pub(crate) fn outline(state: &CheckState) -> CheckState {
+    CheckState { memory: Vec::new(), told: Vec::new(), ..*state }
+}
+
+/// Adds an effect to the payload of a record.
+pub(crate) fn write(payload: &mut Vec<u8>, effect: &Effect) -> Result<(), postcard::Error> {
+    let before = payload.len();
+    let written = postcard::to_extend(effect, Sink(payload)).map(|_| ());
+    if written.is_err() {
+        payload.truncate(before);
+    }
+    written
+}
+
+/// Lets postcard write behind what is there already.
+struct Sink<'a>(&'a mut Vec<u8>);
+
+impl Extend<u8> for Sink<'_> {
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        self.0.extend(bytes);
+    }
+}
+
+/// The effects of a payload; `None` when it makes no sense.
+pub(crate) fn read(payload: &[u8]) -> Option<Vec<Effect>> {
+    let mut rest = payload;
+    let mut effects = Vec::new();
+    while !rest.is_empty() {
+        let (effect, after) = postcard::take_from_bytes(rest).ok()?;
+        effects.push(effect);
+        rest = after;
+    }
+    Some(effects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use vilicus_core::judge::{self, Input};
+    use vilicus_core::{Metric, Policy};
+
+    fn effects() -> Vec<Effect> {
+        let check = CheckId::new(7).unwrap();
+        let result = CheckResult::ok("fine").metric(Metric::percent("used", 3.5));
+        vec![
+            Effect::Result(ResultEffect {
+                check,
+                timestamp: Timestamp::from_millis(1000),
+                received: Timestamp::from_millis(1001),
+                status: Status::Ok,
+                kept: Kept::Routine,
+                reason: Some("why".to_owned()),
+                result: Arc::new(result),
+            }),
+            Effect::State { check, state: Box::default() },
+            Effect::CheckGone(check),
+        ]
+    }
+
+    #[test]
+    fn effects_round_trip() {
+        let mut payload = Vec::new();
+        effects().iter().for_each(|effect| write(&mut payload, effect).unwrap());
+        assert_eq!(read(&payload), Some(effects()));
+        assert_eq!(read(&payload[..payload.len() - 1]), None);
+    }
+
+    #[test]
+    fn routine_is_what_the_judge_does_when_nothing_changes() {
+        let policy = Policy::default();
+        for status in Status::ALL {
+            let mut state = CheckState::default();
+            for second in 1..=5 {
+                let at = Timestamp::from_millis(second * 1000);
+                let mut expected = state.clone();
+                routine(&mut expected, status, at, at);
+                let result = CheckResult::new(status, "");
+                let input = Input::Result { result: &result, timestamp: at };
+                let verdict = judge::judge(&policy, &mut state, input, at);
+                assert!(verdict.judged);
+                assert!(second < 4 || state == expected, "{status} {second}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn changed_bytes_are_read_or_refused(at: prop::sample::Index, change: u8) {
+            let mut payload = Vec::new();
+            effects().iter().for_each(|effect| write(&mut payload, effect).unwrap());
+            let at = at.index(payload.len());
+            payload[at] ^= change;
+            let _ = read(&payload);
+        }
+    }
+}

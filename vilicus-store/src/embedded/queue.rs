@@ -1,0 +1,188 @@
+//! The messages that wait, in memory: what news merges into, what may be tried, and in which order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use vilicus_core::{ChannelId, NotificationId, Timestamp};
+
+use crate::outbox::OutboxRow;
+use crate::store::Waiting;
+
+/// The messages that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    rows: BTreeMap<NotificationId, Queued>,
+    channels: BTreeMap<ChannelId, BTreeSet<NotificationId>>,
+    /// The newest message of each group.
+    newest: HashMap<ChannelId, HashMap<String, NotificationId>>,
+}
+
+/// A message that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Queued {
+    /// The message.
+    pub(crate) row: Arc<OutboxRow>,
+    /// The record that changed it last: it may leave when that record is durable.
+    pub(crate) sequence: u64,
+    /// Someone has it, to try it.
+    pub(crate) claimed: bool,
+    /// It may have been tried, so nothing merges into it.
+    pub(crate) frozen: bool,
+}
+
+impl Queue {
+    /// A message that waits.
+    pub(crate) fn get(&self, id: NotificationId) -> Option<&Queued> {
+        self.rows.get(&id)
+    }
+
+    /// All messages that wait, by id.
+    pub(crate) fn rows(&self) -> impl DoubleEndedIterator<Item = &Arc<OutboxRow>> {
+        self.rows.values().map(|queued| &queued.row)
+    }
+
+    /// How many messages of a channel wait.
+    pub(crate) fn count(&self, channel: ChannelId) -> usize {
+        self.channels.get(&channel).map_or(0, BTreeSet::len)
+    }
+
+    /// The ids of the messages of a channel that wait.
+    pub(crate) fn of_channel(&self, channel: ChannelId) -> Vec<NotificationId> {
+        self.channels.get(&channel).into_iter().flatten().copied().collect()
+    }
+
+    /// Adds a message, or replaces it.
+    pub(crate) fn put(&mut self, row: Arc<OutboxRow>, sequence: u64) {
+        let before = self.rows.get(&row.id);
+        let (claimed, frozen) = before.map_or((false, false), |queued| (queued.claimed, queued.frozen));
+        let frozen = frozen || row.try_count > 0;
+        self.channels.entry(row.channel).or_default().insert(row.id);
+        let newest = self.newest.entry(row.channel).or_default().entry(row.group.clone()).or_insert(row.id);
+        *newest = (*newest).max(row.id);
+        self.rows.insert(row.id, Queued { row, sequence, claimed, frozen });
+    }
+
+    /// Puts back what [`remove`](Queue::remove) or [`put`](Queue::put) took away.
+    pub(crate) fn restore(&mut self, queued: Queued) {
+        let id = queued.row.id;
+        self.put(Arc::clone(&queued.row), queued.sequence);
+        self.rows.insert(id, queued);
+    }
+
+    /// Takes a message out: it is done.
+    pub(crate) fn remove(&mut self, id: NotificationId) -> Option<Queued> {
+        let queued = self.rows.remove(&id)?;
+        let channel = queued.row.channel;
+        if let Some(ids) = self.channels.get_mut(&channel) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.channels.remove(&channel);
+            }
+        }
+        if let Some(groups) = self.newest.get_mut(&channel) {
+            if groups.get(&queued.row.group) == Some(&id) {
+                groups.remove(&queued.row.group);
+            }
+            if groups.is_empty() {
+                self.newest.remove(&channel);
+            }
+        }
+        Some(queued)
+    }
+
+    /// The message of a group that news merges into: the newest, if it was never tried.
+    pub(crate) fn mergeable(&self, channel: ChannelId, group: &str) -> Option<&Arc<OutboxRow>> {
+        let id = self.newest.get(&channel)?.get(group)?;
+        let queued = self.rows.get(id)?;
+        (!queued.claimed && !queued.frozen).then_some(&queued.row)
+    }
+
+    /// Changes a message in place.
+    pub(crate) fn change(&mut self, id: NotificationId, sequence: u64, change: impl FnOnce(&mut OutboxRow)) {
+        if let Some(queued) = self.rows.get_mut(&id) {
+            queued.sequence = sequence;
+            change(Arc::make_mut(&mut queued.row));
+        }
+    }
+
+    /// Takes messages to try them; see [`Store::claim`](crate::Store::claim).
+    pub(crate) fn claim(
+        &mut self,
+        channel: ChannelId,
+        now: Timestamp,
+        durable: u64,
+        limit: usize,
+    ) -> Vec<Arc<OutboxRow>> {
+        let free = self.free(channel).into_iter();
+        let due: Vec<_> = free
+            .filter(|queued| queued.row.not_before <= now && queued.sequence <= durable)
+            .take(limit)
+            .map(|queued| Arc::clone(&queued.row))
+            .collect();
+        for row in &due {
+            if let Some(queued) = self.rows.get_mut(&row.id) {
+                (queued.claimed, queued.frozen) = (true, true);
+            }
+        }
+        due
+    }
+
+    /// Gives a message back.
+    pub(crate) fn unclaim(&mut self, id: NotificationId) {
+        if let Some(queued) = self.rows.get_mut(&id) {
+            queued.claimed = false;
+        }
+    }
+
+    /// The messages that someone has.
+    pub(crate) fn claimed(&self) -> Vec<NotificationId> {
+        self.rows.iter().filter(|(_, queued)| queued.claimed).map(|(id, _)| *id).collect()
+    }
+
+    /// Marks messages as claimed that someone had before a rebuild.
+    pub(crate) fn reclaim(&mut self, ids: &[NotificationId]) {
+        for id in ids {
+            if let Some(queued) = self.rows.get_mut(id) {
+                queued.claimed = true;
+            }
+        }
+    }
+
+    /// Marks everything as maybe tried: nobody knows what happened before.
+    pub(crate) fn freeze(&mut self) {
+        self.rows.values_mut().for_each(|queued| queued.frozen = true);
+    }
+
+    /// See [`Store::waiting`](crate::Store::waiting).
+    pub(crate) fn waiting(&self, channel: ChannelId) -> Waiting {
+        let ids = self.channels.get(&channel);
+        let rows = || ids.into_iter().flatten().filter_map(|id| self.rows.get(id));
+        Waiting {
+            count: ids.map_or(0, BTreeSet::len),
+            next: self.free(channel).iter().map(|queued| queued.row.not_before).min(),
+            oldest: rows().map(|queued| queued.row.created_at).min(),
+        }
+    }
+
+    /// The messages of a channel that nobody has and that have to wait for no older one about the same thing:
+    /// the order of what is told of a check is kept.
+    fn free(&self, channel: ChannelId) -> Vec<&Queued> {
+        let mut taken: HashSet<(&str, &str)> = HashSet::new();
+        let mut free = Vec::new();
+        for queued in self.channels.get(&channel).into_iter().flatten().filter_map(|id| self.rows.get(id)) {
+            let places = || places(&queued.row);
+            let blocked = places().any(|place| taken.contains(&place));
+            taken.extend(places());
+            if !blocked && !queued.claimed {
+                free.push(queued);
+            }
+        }
+        free
+    }
+}
+
+/// What a message is about: its group, and each thing that it tells of.
+fn places(row: &OutboxRow) -> impl Iterator<Item = (&str, &str)> {
+    let items = row.items.iter().map(|item| (item.agent.as_str(), item.check.as_str()));
+    std::iter::once(("", row.group.as_str())).chain(items)
+}

@@ -1,0 +1,336 @@
+//! Reading: views of the truth, and history from memory and disk together.
+
+use std::sync::Arc;
+
+use vilicus_core::{AgentId, CheckId, Event, Millis, NotificationId, StateType, Timestamp, schedule};
+
+use crate::embedded::history::{self, Span};
+use crate::embedded::rollup;
+use crate::embedded::shared::Shared;
+use crate::embedded::trail::{self, Entry, Range, Trail};
+use crate::embedded::truth::{AgentEntry, CheckEntry, Truth};
+use crate::engine::{Engine, EngineError};
+use crate::outbox::OutboxRow;
+use crate::query::{
+    AgentFilter, AgentState, AgentView, CheckFilter, CheckView, EventQuery, HistoryQuery, HistoryRow,
+    NotificationQuery, Order, Page, Paged, Rollup, RollupQuery,
+};
+use crate::store::Run;
+
+/// Spans up to this length are put together from the results themselves; longer ones from the rollups of chunks.
+const EXACT_SPAN: Millis = Millis::from_hours(8 * 24);
+/// Points shorter than this are always put together from the results themselves: a chunk may be as long.
+const EXACT_STEP: Millis = Millis::from_hours(1);
+
+impl Truth {
+    /// An agent as it is now.
+    pub(crate) fn agent_view(&self, id: AgentId) -> Option<AgentView> {
+        self.agents.get(&id).map(view_agent)
+    }
+
+    /// Agents as they are now.
+    pub(crate) fn agent_views(&self, filter: &AgentFilter, page: Page) -> Paged<AgentView> {
+        let wanted = self.agents.iter().filter(|(id, entry)| {
+            let agent = &entry.agent;
+            one_of(&filter.ids, id)
+                && one_of(&filter.names, &agent.name)
+                && one_of(&filter.hostnames, &agent.hostname)
+                && filter.guid.as_ref().is_none_or(|guid| agent.guid.as_ref() == Some(guid))
+                && (filter.states.is_empty() || filter.states.contains(&agent_state(entry)))
+                && filter.tags.iter().all(|tag| agent.tags.contains(tag))
+        });
+        page_of(wanted, page, |(_, entry)| Some(view_agent(entry)))
+    }
+
+    /// A check as it is now.
+    pub(crate) fn check_view(&self, id: CheckId) -> Option<CheckView> {
+        self.view_check(self.checks.get(&id)?)
+    }
+
+    fn view_check(&self, entry: &CheckEntry) -> Option<CheckView> {
+        let agent = self.agents.get(&entry.check.agent)?;
+        let family = self.families.get(&entry.check.agent);
+        let is_own = family.and_then(|family| family.own) == Some(entry.check.id);
+        Some(CheckView {
+            check: Arc::clone(&entry.check),
+            agent: Arc::clone(&agent.agent),
+            policy: Arc::clone(&entry.policy),
+            state: entry.state.clone(),
+            last: entry.last.clone(),
+            next_due: next_due(entry),
+            unreachable: agent.silent && !is_own,
+        })
+    }
+
+    /// Checks as they are now.
+    pub(crate) fn check_views(&self, filter: &CheckFilter, page: Page) -> Paged<CheckView> {
+        let wants = |entry: &CheckEntry| {
+            let check = &entry.check;
+            one_of(&filter.ids, &check.id)
+                && one_of(&filter.agents, &check.agent)
+                && one_of(&filter.names, &check.name)
+                && one_of(&filter.kinds, &check.kind)
+                && one_of(&filter.statuses, &entry.state.status)
+                && filter.enabled.is_none_or(|enabled| check.enabled == enabled)
+                && filter.tags.iter().all(|tag| check.tags.contains(tag))
+        };
+        // An agent asks for its own checks all the time: these are found without looking at all others.
+        if filter.agents.is_empty() {
+            let wanted = self.checks.values().filter(|entry| wants(entry));
+            return page_of(wanted, page, |entry| self.view_check(entry));
+        }
+        let families = filter.agents.iter().filter_map(|agent| self.families.get(agent));
+        let mut ids: Vec<CheckId> = families.flat_map(|family| family.checks.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let entries = ids.iter().filter_map(|id| self.checks.get(id));
+        page_of(entries.filter(|entry| wants(entry)), page, |entry| self.view_check(entry))
+    }
+
+    /// The checks of an agent that shall run sooner than their interval says.
+    pub(crate) fn runs(&self, agent: AgentId, now: Timestamp) -> Vec<Run> {
+        let checks = self.families.get(&agent).into_iter().flat_map(|family| &family.checks);
+        let entries = checks.filter_map(|id| self.checks.get(id));
+        let wanted = entries.filter(|entry| entry.check.enabled && entry.check.runs_on_agent());
+        wanted
+            .filter_map(|entry| Some(Run { check: entry.check.id, after: runs_after(entry, now)? }))
+            .collect()
+    }
+}
+
+fn view_agent(entry: &AgentEntry) -> AgentView {
+    AgentView {
+        agent: Arc::clone(&entry.agent),
+        state: agent_state(entry),
+        contact: entry.contact,
+        config_version: entry.config_version,
+    }
+}
+
+fn agent_state(entry: &AgentEntry) -> AgentState {
+    if entry.silent {
+        AgentState::Down
+    } else if entry.contact.last.is_some() {
+        AgentState::Up
+    } else {
+        AgentState::Pending
+    }
+}
+
+fn runs_after(entry: &CheckEntry, now: Timestamp) -> Option<Millis> {
+    if entry.run_now.is_some() {
+        return Some(Millis::ZERO);
+    }
+    let retries = entry.state.status.is_some() && entry.state.state_type == StateType::Soft;
+    let last = entry.state.last_received_at.filter(|_| retries)?;
+    Some(last.after(entry.policy.retry_interval).since(now))
+}
+
+/// When the next result is expected.
+fn next_due(entry: &CheckEntry) -> Option<Timestamp> {
+    if !entry.check.enabled || !entry.check.runs_on_agent() {
+        return None;
+    }
+    let last = entry.state.last_result_at?;
+    if entry.state.state_type == StateType::Soft {
+        return Some(last.after(entry.policy.retry_interval));
+    }
+    let interval = entry.policy.interval;
+    Some(schedule::next_run(last, interval, schedule::phase(entry.check.id, interval)))
+}
+
+fn one_of<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+    wanted.is_empty() || wanted.contains(value)
+}
+
+fn page_of<I, T>(wanted: I, page: Page, view: impl Fn(I::Item) -> Option<T>) -> Paged<T>
+where
+    I: Iterator,
+{
+    let mut objects = Vec::new();
+    let mut total = 0;
+    for item in wanted {
+        if total >= page.offset && objects.len() < page.limit {
+            objects.extend(view(item));
+        }
+        total += 1;
+    }
+    Paged { objects, total }
+}
+
+/// Results of one check.
+pub(crate) fn history(
+    shared: &Shared,
+    engine: &dyn Engine,
+    query: &HistoryQuery,
+) -> Result<Vec<HistoryRow>, EngineError> {
+    let span = Span {
+        check: query.check,
+        since: query.since.unwrap_or(Timestamp::from_millis(i64::MIN)),
+        until: query.until.unwrap_or(Timestamp::MAX),
+    };
+    // Memory first: what is written down in between is then found twice, and not missed.
+    let in_memory = {
+        let truth = shared.read();
+        let rows = truth.checks.get(&query.check).map(|entry| entry.samples.rows(span.since, span.until));
+        rows.transpose().map_err(damaged)?.unwrap_or_default()
+    };
+    // What is written down came first, so that it stands where both have a moment.
+    let mut rows = history::load(engine, span, query.order, query.limit)?;
+    for (timestamp, row) in in_memory {
+        rows.entry(timestamp).or_insert(row);
+    }
+    let newest_first = query.order == Order::NewestFirst;
+    let mut taken = Vec::new();
+    while taken.len() < query.limit {
+        let next = if newest_first { rows.pop_last() } else { rows.pop_first() };
+        match next {
+            Some((_, row)) => taken.push(row),
+            None => break,
+        }
+    }
+    Ok(taken)
+}
+
+fn damaged(error: super::chunk::BadChunk) -> EngineError {
+    EngineError::new(crate::EngineErrorKind::Corrupt, "results in memory cannot be read").source(error)
+}
+
+/// Rolled-up results of one check.
+pub(crate) fn rollups(
+    shared: &Shared,
+    engine: &dyn Engine,
+    query: &RollupQuery,
+) -> Result<Vec<Rollup>, EngineError> {
+    let is_short = query.until.since(query.since) <= EXACT_SPAN || query.step < EXACT_STEP;
+    let first_result = history::oldest(engine)?;
+    let exact_from = match first_result {
+        // Older results are gone; their rollups are not.
+        Some(first) if is_short => query.since.max(first),
+        _ if is_short => query.since,
+        _ => query.until,
+    };
+    let mut points = Vec::new();
+    if query.since < exact_from {
+        points = history::load_rollups(
+            engine,
+            Span { check: query.check, since: query.since, until: exact_from },
+        )?;
+    }
+    let rows = if is_short {
+        let query = HistoryQuery {
+            check: query.check,
+            since: Some(exact_from),
+            until: Some(query.until),
+            order: Order::OldestFirst,
+            limit: usize::MAX,
+        };
+        history(shared, engine, &query)?
+    } else {
+        let truth = shared.read();
+        let rows = truth.checks.get(&query.check).map(|entry| entry.samples.rows(query.since, query.until));
+        rows.transpose().map_err(damaged)?.unwrap_or_default().into_values().collect()
+    };
+    points.extend(rows.iter().filter_map(|row| rollup::roll_up(std::slice::from_ref(row))));
+    Ok(rollup::by_step(points, query.step))
+}
+
+/// Events.
+pub(crate) fn events(
+    shared: &Shared,
+    engine: &dyn Engine,
+    query: &EventQuery,
+) -> Result<Vec<Arc<Event>>, EngineError> {
+    let range = Range {
+        after: query.after.map_or(0, |id| id.get()),
+        before: query.before.map(|id| id.get()),
+        order: query.order,
+        checks: query.checks.clone(),
+        agents: query.agents.clone(),
+    };
+    let wanted = |event: &Event| {
+        query.since.is_none_or(|since| event.at >= since) && query.until.is_none_or(|until| event.at < until)
+    };
+    entries(shared, engine, &range, query.limit, &wanted, |truth| &truth.events)
+}
+
+/// Messages, those that wait and those that are done.
+pub(crate) fn notifications(
+    shared: &Shared,
+    engine: &dyn Engine,
+    query: &NotificationQuery,
+) -> Result<Vec<Arc<OutboxRow>>, EngineError> {
+    let range = Range {
+        after: query.after.map_or(0, |id| id.get()),
+        before: query.before.map(|id| id.get()),
+        order: query.order,
+        checks: query.checks.clone(),
+        agents: Vec::new(),
+    };
+    let wanted = |row: &OutboxRow| {
+        one_of(&query.channels, &row.channel)
+            && (query.states.is_empty() || query.states.iter().any(|state| state == row.state.as_str()))
+    };
+    let pending: Vec<Arc<OutboxRow>> = {
+        let truth = shared.read();
+        let in_range = |row: &&Arc<OutboxRow>| {
+            let id = row.id.get();
+            id > range.after && range.before.is_none_or(|before| id < before)
+        };
+        let about = |row: &&Arc<OutboxRow>| {
+            query.checks.is_empty() || row.check.is_some_and(|check| query.checks.contains(&check))
+        };
+        truth.queue.rows().filter(in_range).filter(about).filter(|row| wanted(row)).cloned().collect()
+    };
+    let mut rows = entries(shared, engine, &range, query.limit, &wanted, |truth| &truth.finished)?;
+    rows.extend(pending);
+    // A message that was finished in between is found twice: the later word counts, and sorting is stable.
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    if query.order == Order::NewestFirst {
+        rows.reverse();
+    }
+    rows.truncate(query.limit);
+    Ok(rows)
+}
+
+/// One message.
+pub(crate) fn notification(
+    shared: &Shared,
+    engine: &dyn Engine,
+    id: NotificationId,
+) -> Result<Option<Arc<OutboxRow>>, EngineError> {
+    let in_memory = {
+        let truth = shared.read();
+        let waiting = truth.queue.get(id).map(|queued| Arc::clone(&queued.row));
+        waiting.or_else(|| truth.finished.get(id.get()))
+    };
+    match in_memory {
+        Some(row) => Ok(Some(row)),
+        None => Ok(trail::find(engine, id.get())?.map(Arc::new)),
+    }
+}
+
+/// The entries of a trail, from memory and disk together.
+fn entries<T: Entry>(
+    shared: &Shared,
+    engine: &dyn Engine,
+    range: &Range,
+    limit: usize,
+    wanted: &dyn Fn(&T) -> bool,
+    trail: impl Fn(&Truth) -> &Trail<T>,
+) -> Result<Vec<Arc<T>>, EngineError> {
+    let (in_memory, is_all) = trail(&shared.read()).read(range, shared.durable());
+    let mut found: Vec<Arc<T>> = in_memory.into_iter().filter(|entry| wanted(entry)).collect();
+    let is_enough = is_all || range.order == Order::NewestFirst && T::IN_ORDER && found.len() >= limit;
+    if !is_enough {
+        found.extend(trail::load(engine, range, limit, wanted)?);
+        found.sort_by_key(|entry| entry.id());
+        found.dedup_by_key(|entry| entry.id());
+        if range.order == Order::NewestFirst {
+            found.reverse();
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}

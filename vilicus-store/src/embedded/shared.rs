@@ -1,0 +1,100 @@
+//! What the writer and the readers share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use crate::embedded::truth::Truth;
+use crate::store::Sequence;
+
+/// What the writer and the readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    truth: RwLock<Truth>,
+    /// The last record that is durable: no event and no message leaves before its record is.
+    durable: AtomicU64,
+    /// The inputs that wait for the writer.
+    pub(crate) queued: AtomicUsize,
+    faults: Mutex<Faults>,
+    changed: watch::Sender<Sequence>,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    pub(crate) fault: Option<String>,
+    pub(crate) fatal: bool,
+    pub(crate) quarantined: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(truth: Truth, last: u64, quarantined: u64) -> Self {
+        // Readers begin at `Sequence::START`, so what is there already counts as one change.
+        let changed = watch::Sender::new(Sequence(last.saturating_add(1)));
+        Self {
+            truth: RwLock::new(truth),
+            durable: AtomicU64::new(last),
+            queued: AtomicUsize::new(0),
+            faults: Mutex::new(Faults { quarantined, ..Faults::default() }),
+            changed,
+        }
+    }
+
+    /// The truth, to read. A panic of the writer would leave it as it was between two effects.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Truth> {
+        self.truth.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The truth, to change.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Truth> {
+        self.truth.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last record that is durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// A record is durable: what it says may leave.
+    pub(crate) fn note_durable(&self, sequence: u64) {
+        self.durable.store(sequence, Ordering::Release);
+        self.announce();
+    }
+
+    /// The truth was built anew from what is on disk.
+    pub(crate) fn note_recovered(&self, last: u64, quarantined: u64) {
+        self.durable.store(last, Ordering::Release);
+        self.faults_mut().quarantined += quarantined;
+        self.announce();
+    }
+
+    /// Tells those who wait that there is something to look at.
+    fn announce(&self) {
+        self.changed.send_modify(|sequence| sequence.0 = sequence.0.saturating_add(1));
+    }
+
+    pub(crate) fn note_fault(&self, fault: &str, fatal: bool) {
+        let mut faults = self.faults_mut();
+        faults.fault = Some(fault.to_owned());
+        faults.fatal = fatal;
+    }
+
+    pub(crate) fn note_mended(&self) {
+        let mut faults = self.faults_mut();
+        (faults.fault, faults.fatal) = (None, false);
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.faults_mut().clone()
+    }
+
+    fn faults_mut(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who wait for changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Sequence> {
+        self.changed.subscribe()
+    }
+}

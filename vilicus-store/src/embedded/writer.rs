@@ -1,0 +1,525 @@
+//! The one thread that changes anything: it judges, writes, and only then answers.
+//!
+//! All commits that wait become one record and one sync. Between groups it writes history down and makes
+//! checkpoints, a slice at a time. When a write fails, memory is ahead of the disk: it is built anew from the disk,
+//! and until something can be written again commits are refused and reads go on from memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use vilicus_core::{Millis, Timestamp};
+
+use crate::embedded::checkpoint::Checkpoint;
+use crate::embedded::journal::{self, Journal};
+use crate::embedded::recovery::{self, Recovered};
+use crate::embedded::shared::Shared;
+use crate::embedded::truth::Truth;
+use crate::embedded::unit::Unit;
+use crate::embedded::{Options, history, retention, trail};
+use crate::engine::{Engine, EngineError, EngineErrorKind};
+use crate::error::{Refusal, StoreError};
+use crate::store::{Input, Outcome};
+
+/// A group takes no further commit when it has so many inputs.
+const GROUP: usize = 8192;
+/// How long a group waits for the commits that came with the last one, in so many parts.
+const GATHER: Duration = Duration::from_micros(100);
+const GATHER_PARTS: u32 = 3;
+/// A checkpoint is made when the journal has grown by so many bytes since the last.
+const CHECKPOINT_AT: u64 = 64 * 1024 * 1024;
+/// Sealed chunks, events and messages are written down when there are so many, and so many at a time.
+const SAVE_AT: usize = 1024;
+const SAVE_SLICE: usize = 512;
+/// How long to wait before the engine is tried again, longer each time.
+const RETRIES: [Millis; 3] = [Millis::from_secs(1), Millis::from_secs(2), Millis::from_secs(5)];
+/// So many failures to mend anything but a full disk are for the service manager.
+const FATAL_AFTER: u32 = 3;
+/// Where a write is tried before the store counts as mended.
+const PROBE: &str = "probe";
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Carry out inputs.
+    Commit(CommitJob),
+    /// Drop what is too old, and make a checkpoint.
+    Maintain { now: Timestamp, reply: oneshot::Sender<Result<(), StoreError>> },
+    /// Make a checkpoint, and end.
+    Close { reply: oneshot::Sender<Result<(), StoreError>> },
+}
+
+/// One commit.
+#[derive(Debug)]
+pub(crate) struct CommitJob {
+    pub(crate) now: Timestamp,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
+}
+
+type Answer = Result<Vec<Outcome>, (usize, Refusal)>;
+
+/// The thread's own things.
+#[derive(Debug)]
+pub(crate) struct Writer<E> {
+    engine: Arc<E>,
+    shared: Arc<Shared>,
+    options: Options,
+    jobs: Receiver<Job>,
+    /// A job that was taken while a group was gathered.
+    next: VecDeque<Job>,
+    journal: Journal,
+    /// The bytes that were written to the journal since the last checkpoint began.
+    since_checkpoint: u64,
+    checkpoint: Option<Making>,
+    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    fault: Option<Fault>,
+    payload: Vec<u8>,
+    /// The number of commits in the last group.
+    last_group: usize,
+    /// The latest moment that any job named.
+    now: Timestamp,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Making {
+    checkpoint: Checkpoint,
+    /// Whether all checks are in slices: history is still to be written down.
+    sliced: bool,
+}
+
+/// Why nothing can be written.
+#[derive(Debug)]
+struct Fault {
+    kind: EngineErrorKind,
+    detail: String,
+    failures: u32,
+    /// Whether memory is ahead of the disk.
+    ahead: bool,
+}
+
+impl<E: Engine> Writer<E> {
+    pub(crate) fn new(
+        engine: Arc<E>,
+        shared: Arc<Shared>,
+        options: Options,
+        jobs: Receiver<Job>,
+        last: u64,
+        tail: u64,
+    ) -> Self {
+        let now = options.now;
+        Self {
+            engine,
+            shared,
+            options,
+            jobs,
+            next: VecDeque::new(),
+            journal: Journal::after(last),
+            // A long tail makes the next start slow, and each start adds a partition: so a checkpoint is due soon.
+            since_checkpoint: if tail > 0 { CHECKPOINT_AT } else { 0 },
+            checkpoint: None,
+            waiting: Vec::new(),
+            fault: None,
+            payload: Vec::new(),
+            last_group: 0,
+            now,
+            closing: false,
+        }
+    }
+
+    /// Works until it is told to end, or nobody can ask anything any longer.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.next_job() {
+                Ok(Some(job)) => self.take(job),
+                Ok(None) => {}
+                Err(()) => return,
+            }
+            if self.fault.is_none() {
+                self.work_a_slice();
+            }
+            if self.closing && self.waiting.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The next job; `None` when there is none and other work waits.
+    fn next_job(&mut self) -> Result<Option<Job>, ()> {
+        if let Some(job) = self.next.pop_front() {
+            return Ok(Some(job));
+        }
+        if let Some(fault) = &self.fault {
+            let wait = retry_after(fault);
+            return match self.jobs.recv_timeout(wait.into()) {
+                Ok(job) => Ok(Some(job)),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.mend();
+                    Ok(None)
+                }
+                Err(RecvTimeoutError::Disconnected) => Err(()),
+            };
+        }
+        if self.has_work() {
+            return match self.jobs.try_recv() {
+                Ok(job) => Ok(Some(job)),
+                Err(TryRecvError::Empty) => Ok(None),
+                Err(TryRecvError::Disconnected) => Err(()),
+            };
+        }
+        self.jobs.recv().map(Some).map_err(|_| ())
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Commit(commit) => self.take_group(commit),
+            Job::Maintain { now, reply } => {
+                self.now = self.now.max(now);
+                if let Err(error) = retention::drop_old(self.engine.as_ref(), &self.options, now) {
+                    let _ =
+                        reply.send(Err(StoreError::Unwritable { retry_after: RETRIES[0], source: error }));
+                } else {
+                    self.ask_for_checkpoint(reply);
+                }
+            }
+            Job::Close { reply } => {
+                self.closing = true;
+                self.ask_for_checkpoint(reply);
+            }
+        }
+    }
+
+    fn ask_for_checkpoint(&mut self, reply: oneshot::Sender<Result<(), StoreError>>) {
+        if let Some(fault) = &self.fault {
+            let _ = reply.send(Err(unwritable(fault)));
+        } else if self.since_checkpoint == 0 && self.checkpoint.is_none() {
+            let _ = reply.send(Ok(()));
+        } else {
+            self.waiting.push(reply);
+        }
+    }
+}
+
+/// Groups of commits.
+impl<E: Engine> Writer<E> {
+    fn take_group(&mut self, first: CommitJob) {
+        if let Some(fault) = &self.fault {
+            self.shared.queued.fetch_sub(first.inputs.len(), Ordering::Relaxed);
+            let _ = first.reply.send(Err(unwritable(fault)));
+            return;
+        }
+        let mut inputs = first.inputs.len();
+        let mut group = vec![first];
+        let mut patience = if self.last_group > 1 { GATHER_PARTS } else { 0 };
+        while inputs < GROUP {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => job,
+                Err(_) if patience > 0 && group.len() < self.last_group => {
+                    patience -= 1;
+                    match self.jobs.recv_timeout(GATHER) {
+                        Ok(job) => job,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+                Err(_) => break,
+            };
+            match job {
+                Job::Commit(commit) => {
+                    inputs += commit.inputs.len();
+                    group.push(commit);
+                }
+                other => {
+                    self.next.push_back(other);
+                    break;
+                }
+            }
+        }
+        self.last_group = group.len();
+        self.shared.queued.fetch_sub(inputs, Ordering::Relaxed);
+        self.commit(group);
+    }
+
+    /// Judges all commits, writes one record, and answers.
+    fn commit(&mut self, group: Vec<CommitJob>) {
+        let sequence = self.journal.last().saturating_add(1);
+        self.payload.clear();
+        let mut answers = Vec::with_capacity(group.len());
+        let mut broken = false;
+        {
+            let mut truth = self.shared.write();
+            for job in group {
+                self.now = self.now.max(job.now);
+                let (answer, is_broken) = judge(
+                    &mut truth,
+                    self.engine.as_ref(),
+                    &self.options,
+                    &mut self.payload,
+                    sequence,
+                    job.now,
+                    job.inputs,
+                );
+                broken |= is_broken;
+                answers.push((job.reply, answer));
+            }
+        }
+        let written = if broken {
+            let what = "the group could not be judged or encoded";
+            Err(EngineError::new(EngineErrorKind::Io, what))
+        } else {
+            self.write(sequence)
+        };
+        match written {
+            Ok(()) => answers.into_iter().for_each(|(reply, answer)| {
+                let _ = reply.send(answer.map_err(|(index, refusal)| StoreError::Refused { index, refusal }));
+            }),
+            Err(error) => {
+                self.fail(&error, true);
+                for (reply, _) in answers {
+                    let _ = reply.send(Err(self.unwritable_now(&error)));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, sequence: u64) -> Result<(), EngineError> {
+        if self.payload.is_empty() {
+            return Ok(());
+        }
+        let before = self.journal.bytes();
+        self.journal.append(self.engine.as_ref(), &self.payload, self.options.durability)?;
+        let after = self.journal.bytes();
+        self.since_checkpoint += if after > before { after - before } else { after };
+        self.shared.note_durable(sequence);
+        Ok(())
+    }
+}
+
+fn judge(
+    truth: &mut Truth,
+    engine: &dyn Engine,
+    options: &Options,
+    payload: &mut Vec<u8>,
+    sequence: u64,
+    now: Timestamp,
+    inputs: Vec<Input>,
+) -> (Answer, bool) {
+    let archive = |check, at| history::find(engine, check, at);
+    let mut unit = Unit::new(truth, now, sequence, payload, &archive, now.before(options.keep_results));
+    let answer = unit.carry_out(inputs);
+    (answer, unit.is_broken())
+}
+
+/// What is written down between groups.
+impl<E: Engine> Writer<E> {
+    fn has_work(&self) -> bool {
+        self.checkpoint.is_some() || self.wants_checkpoint() || self.unsaved() >= SAVE_AT
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        self.since_checkpoint >= CHECKPOINT_AT || !self.waiting.is_empty()
+    }
+
+    fn unsaved(&self) -> usize {
+        let truth = self.shared.read();
+        truth.unsaved.len() + truth.events.unsaved() + truth.finished.unsaved()
+    }
+
+    fn work_a_slice(&mut self) {
+        let worked = if self.checkpoint.is_some() {
+            self.go_on_with_checkpoint()
+        } else if self.wants_checkpoint() {
+            self.begin_checkpoint()
+        } else if self.unsaved() >= SAVE_AT {
+            self.save_a_slice()
+        } else {
+            return;
+        };
+        if let Err(error) = worked {
+            // What failed is written again after the reopening: nothing in memory is ahead of the journal.
+            self.checkpoint = None;
+            self.fail(&error, false);
+        }
+    }
+
+    fn begin_checkpoint(&mut self) -> Result<(), EngineError> {
+        let truth = self.shared.read();
+        let (engine, durability) = (self.engine.as_ref(), self.options.durability);
+        let checkpoint = Checkpoint::begin(engine, &truth, self.journal.last(), durability)?;
+        drop(truth);
+        self.journal.rotate();
+        self.since_checkpoint = 0;
+        self.checkpoint = Some(Making { checkpoint, sliced: false });
+        Ok(())
+    }
+
+    fn go_on_with_checkpoint(&mut self) -> Result<(), EngineError> {
+        let Some(mut making) = self.checkpoint.take() else {
+            return Ok(());
+        };
+        if making.sliced {
+            self.save_a_slice()?;
+            if self.unsaved() == 0 {
+                return self.finish_checkpoint(making.checkpoint);
+            }
+        } else {
+            let truth = self.shared.read();
+            let (engine, durability) = (self.engine.as_ref(), self.options.durability);
+            making.sliced = making.checkpoint.step(engine, &truth, self.journal.last(), durability)?;
+        }
+        self.checkpoint = Some(making);
+        Ok(())
+    }
+
+    fn finish_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), EngineError> {
+        let covered = checkpoint.finish(self.engine.as_ref(), self.options.durability)?;
+        journal::drop_covered(self.engine.as_ref(), covered)?;
+        for reply in self.waiting.drain(..) {
+            let _ = reply.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Writes down the oldest sealed chunks, events and finished messages.
+    fn save_a_slice(&mut self) -> Result<(), EngineError> {
+        let (engine, durability) = (self.engine.as_ref(), self.options.durability);
+        let (chunks, events, finished) = {
+            let truth = self.shared.read();
+            let chunks: Vec<_> = truth.unsaved.iter().take(SAVE_SLICE).cloned().collect();
+            (chunks, truth.events.next_unsaved(SAVE_SLICE), truth.finished.next_unsaved(SAVE_SLICE))
+        };
+        history::save(engine, &chunks, durability)?;
+        trail::save(engine, &events, durability)?;
+        trail::save(engine, &finished, durability)?;
+        let mut truth = self.shared.write();
+        truth.unsaved.drain(..chunks.len());
+        for chunk in &chunks {
+            if let Some(entry) = truth.checks.get_mut(&chunk.check) {
+                entry.samples.note_saved(chunk);
+            }
+        }
+        truth.events.note_saved(&events);
+        truth.finished.note_saved(&finished);
+        Ok(())
+    }
+}
+
+/// Faults.
+impl<E: Engine> Writer<E> {
+    fn fail(&mut self, error: &EngineError, ahead: bool) {
+        let detail = chain(error);
+        tracing::error!(error = %detail, "the store cannot write");
+        self.checkpoint = None;
+        self.fault = Some(Fault { kind: error.kind(), detail, failures: 0, ahead });
+        self.answer_waiting();
+        // Most faults pass at once; the first try costs no waiting.
+        self.mend();
+    }
+
+    fn answer_waiting(&mut self) {
+        if let Some(fault) = &self.fault {
+            self.shared.note_fault(&fault.detail, fault.is_fatal());
+            for reply in self.waiting.drain(..) {
+                let _ = reply.send(Err(unwritable(fault)));
+            }
+        }
+    }
+
+    fn unwritable_now(&self, error: &EngineError) -> StoreError {
+        match &self.fault {
+            Some(fault) => unwritable(fault),
+            // It was mended at once: the same commit may pass now.
+            None => StoreError::Unwritable {
+                retry_after: RETRIES[0],
+                source: EngineError::new(error.kind(), chain(error)),
+            },
+        }
+    }
+
+    fn mend(&mut self) {
+        let Some(mut fault) = self.fault.take() else {
+            return;
+        };
+        match self.try_to_mend(&mut fault) {
+            Ok(()) => {
+                tracing::info!("the store can write again");
+                self.shared.note_mended();
+            }
+            Err(error) => {
+                fault.failures = fault.failures.saturating_add(1);
+                (fault.kind, fault.detail) = (error.kind(), chain(&error));
+                self.shared.note_fault(&fault.detail, fault.is_fatal());
+                self.fault = Some(fault);
+            }
+        }
+    }
+
+    fn try_to_mend(&mut self, fault: &mut Fault) -> Result<(), EngineError> {
+        self.engine.reopen()?;
+        if fault.ahead {
+            let recovered = recovery::recover(self.engine.as_ref(), self.now)?;
+            let recovered = recovered.ok_or_else(|| {
+                EngineError::new(EngineErrorKind::Corrupt, "what was kept is gone from the disk")
+            })?;
+            self.go_on_from(recovered);
+            fault.ahead = false;
+        }
+        let probe = (b"probe".to_vec(), Some(self.journal.last().to_be_bytes().to_vec()));
+        self.engine.write(PROBE, vec![probe], self.options.durability)
+    }
+
+    /// Goes on from what is on disk, with what only memory knows and no commit has made.
+    fn go_on_from(&mut self, recovered: Recovered) {
+        let mut truth = recovered.truth;
+        let mut now = self.shared.write();
+        truth.queue.reclaim(&now.queue.claimed());
+        for (id, entry) in &mut truth.agents {
+            if let Some(known) = now.agents.get(id).filter(|known| known.contact.last > entry.contact.last) {
+                entry.contact = known.contact;
+            }
+        }
+        // Ids that someone may have seen are not given out again.
+        truth.ids = truth.ids.max(now.ids);
+        truth.arm_all();
+        *now = truth;
+        drop(now);
+        self.journal = Journal::after(recovered.last);
+        self.since_checkpoint = self.since_checkpoint.max(1);
+        self.shared.note_recovered(recovered.last, recovered.quarantined);
+    }
+}
+
+impl Fault {
+    fn is_fatal(&self) -> bool {
+        self.kind != EngineErrorKind::Full && self.failures >= FATAL_AFTER
+    }
+}
+
+fn retry_after(fault: &Fault) -> Millis {
+    let longest = RETRIES[RETRIES.len() - 1];
+    match fault.kind {
+        EngineErrorKind::Full => longest,
+        _ => RETRIES.get(fault.failures.saturating_sub(1) as usize).copied().unwrap_or(longest),
+    }
+}
+
+fn unwritable(fault: &Fault) -> StoreError {
+    let source = EngineError::new(fault.kind, fault.detail.clone());
+    StoreError::Unwritable { retry_after: retry_after(fault), source }
+}
+
+/// An error with its causes, as one text.
+fn chain(error: &EngineError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! Stores by their address: `sled:DIR` and `memory:`.
+
+use std::sync::Arc;
+
+use crate::embedded::{EngineStore, Options};
+use crate::error::StoreError;
+use crate::memory::MemoryEngine;
+use crate::store::Store;
+
+/// A store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address is none of a store.
+    #[error("'{0}' is no store (expected sled:DIR or memory:)")]
+    Address(String),
+    /// What is there cannot be opened.
+    #[error("the store {address} cannot be opened")]
+    Store {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// Opens the store at an address: `sled:DIR`, or `memory:` for one that forgets everything at its end. Blocks until
+/// it is ready.
+///
+/// # Errors
+/// The address is none of a store, or what is there cannot be opened.
+pub fn open(address: &str, options: Options) -> Result<Arc<dyn Store>, OpenError> {
+    let failed = |source| OpenError::Store { address: address.to_owned(), source };
+    match address.split_once(':') {
+        Some(("memory", "")) => {
+            let store = EngineStore::open(MemoryEngine::new(), options).map_err(failed)?;
+            Ok(Arc::new(store))
+        }
+        Some(("sled", directory)) if !directory.is_empty() => open_sled(directory, options).map_err(failed),
+        _ => Err(OpenError::Address(address.chars().take(255).collect())),
+    }
+}
+
+#[cfg(feature = "sled")]
+fn open_sled(directory: &str, options: Options) -> Result<Arc<dyn Store>, StoreError> {
+    let engine = crate::sled::SledEngine::open(directory).map_err(StoreError::Unreadable)?;
+    Ok(Arc::new(EngineStore::open(engine, options)?))
+}
+
+#[cfg(not(feature = "sled"))]
+fn open_sled(_: &str, _: Options) -> Result<Arc<dyn Store>, StoreError> {
+    use crate::engine::{EngineError, EngineErrorKind};
+    let what = "this program was built without the feature 'sled'";
+    Err(StoreError::Unreadable(EngineError::new(EngineErrorKind::Locked, what)))
+}
