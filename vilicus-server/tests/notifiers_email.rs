@@ -227,6 +227,16 @@ async fn a_server_that_hangs_is_left_after_half_a_minute() {
 }
 
 #[tokio::test]
+async fn a_server_that_never_ends_a_line_is_left() {
+    for command in ["CONNECT", "EHLO", "RCPT", "."] {
+        let peer = ScriptedSmtp::start(Script::default().on(command, Do::Flood)).await;
+        let error = failure(&*to_peer(&peer, &json!({})), &problem()).await;
+        assert_eq!(error.fault(), NotifyFault::Retry, "{command}: {error}");
+        assert!(error.to_string().contains("quota exceeded"), "{command}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn no_password_goes_over_a_line_that_is_not_secured() {
     let stock = stock_notifiers(OutboundPolicy::default(), Arc::new(ManualClock::new(Timestamp::EPOCH)));
     let params = |smtp: &str| json!({"smtp": smtp, "password": PASSWORD, "from": "a@example.com", "to": ["b@example.com"]});

@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use rustls::{ClientConfig, RootCertStore};
+use vilicus_core::notification::one_line;
 use vilicus_core::{Millis, NotifyError};
 
 use super::{OutboundPolicy, ResolveError};
@@ -18,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest that a whole exchange may take, from the first look at the name to the last byte of the answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest account of a TLS error, in characters.
+const MAX_WORDS: usize = 200;
 
 /// How long a channel rests when no name server answered, which is rarely for good.
 const DNS_REST: Millis = Millis::from_minutes(1);
@@ -44,7 +48,7 @@ impl OutboundPolicy {
     }
 
     /// TLS as a client: ring, Mozilla's authorities and the extra ones.
-    fn tls_client_config(&self) -> Result<ClientConfig, ClientError> {
+    pub(crate) fn tls_client_config(&self) -> Result<ClientConfig, ClientError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for root in &self.roots {
             roots.add(root.clone()).map_err(|error| ClientError(Box::new(error)))?;
@@ -87,7 +91,7 @@ pub(crate) fn unanswered(service: &str, error: &reqwest::Error) -> NotifyError {
         return unresolved(resolve);
     }
     if let Some(tls) = cause::<rustls::Error>(error) {
-        return NotifyError::channel(format!("no secure connection to {service}: {tls}"));
+        return insecure(service, tls);
     }
     let what = match () {
         () if error.is_timeout() => "did not answer in time",
@@ -98,6 +102,13 @@ pub(crate) fn unanswered(service: &str, error: &reqwest::Error) -> NotifyError {
         Some(io) if !error.is_timeout() => NotifyError::retry(format!("{service} {what}: {}", io.kind())),
         _ => NotifyError::retry(format!("{service} {what}")),
     }
+}
+
+/// What to do about a remote whose TLS is not to be trusted.
+pub(crate) fn insecure(service: &str, error: &rustls::Error) -> NotifyError {
+    // The text may hold the names in a foreign certificate.
+    let words: String = one_line(&error.to_string()).chars().take(MAX_WORDS).collect();
+    NotifyError::channel(format!("no secure connection to {service}: {words}"))
 }
 
 /// What to do about a host without an address that may be connected to.

@@ -20,7 +20,7 @@ use url::{Host, Url};
 pub use address::Refusal;
 use address::Scope;
 pub use http_client::ClientError;
-pub(crate) use http_client::{cause, unanswered, unresolved};
+pub(crate) use http_client::{cause, insecure, unanswered, unresolved};
 
 /// Which addresses the server's own requests may reach, and which certificates it trusts.
 ///

@@ -22,6 +22,8 @@ pub enum Do {
     Close,
     /// Says this, one byte a second.
     Drip(&'static str),
+    /// Says a line without an end, as fast as it is read.
+    Flood,
 }
 
 /// A mail as the peer got it.
@@ -212,6 +214,10 @@ impl Peer {
             Some(Do::Say(reply)) => say(stream, reply).await,
             Some(Do::Hang) => pending().await,
             Some(Do::Close) => Next::Ends,
+            Some(Do::Flood) => {
+                while stream.write_all(&[b'2'; 16 * 1024]).await.is_ok() {}
+                Next::Ends
+            }
             Some(Do::Drip(reply)) => {
                 for byte in reply.bytes().chain(*b"\r\n") {
                     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -11,7 +11,7 @@ use lettre::transport::smtp::Error;
 use vilicus_core::NotifyError;
 
 use crate::notifiers::wording::foreign;
-use crate::outbound::cause;
+use crate::outbound::{cause, insecure};
 
 /// The refusal of a server, in its own words.
 pub(super) struct Reply {
@@ -81,18 +81,24 @@ pub(super) fn of_login(error: &Error) -> NotifyError {
     }
 }
 
+/// An error before the server said a word.
+pub(super) fn of_io(error: &io::Error) -> NotifyError {
+    of_broken(error, error)
+}
+
 fn of_connection(error: &Error) -> NotifyError {
-    if let Some(tls) = cause::<rustls::Error>(error) {
-        return NotifyError::channel(format!("no secure connection to the mail server: {tls}"));
-    }
-    if error.is_tls() {
-        return NotifyError::channel("no secure connection to the mail server");
-    }
     if error.is_response() {
         return NotifyError::retry("the mail server's answer is not SMTP, or it ended early");
     }
     match cause::<io::Error>(error) {
-        Some(io) => NotifyError::retry(format!("the connection to the mail server failed: {}", io.kind())),
+        Some(io) => of_broken(error, io),
         None => NotifyError::retry("the connection to the mail server failed"),
+    }
+}
+
+fn of_broken(error: &(dyn std::error::Error + 'static), io: &io::Error) -> NotifyError {
+    match cause::<rustls::Error>(error) {
+        Some(tls) => insecure("the mail server", tls),
+        None => NotifyError::retry(format!("the connection to the mail server failed: {}", io.kind())),
     }
 }

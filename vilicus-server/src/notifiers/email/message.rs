@@ -149,7 +149,10 @@ fn word(item: &NotificationItem) -> String {
 fn span(item: &NotificationItem) -> String {
     match (item.event, item.problem_since) {
         (NotificationEvent::Test, _) => item.at.to_string(),
-        (event, Some(began)) if event.is_end() => format!("The problem lasted from {began} to {}", item.at),
+        (event, Some(began)) if event.is_end() => {
+            let late = if item.late { ", delivered late" } else { "" };
+            format!("The problem lasted from {began} to {}{late}", item.at)
+        }
         _ => format!("{} since {}", item.status, item.since),
     }
 }

@@ -1,11 +1,12 @@
 //! Sends a message by e-mail, over SMTP.
 //!
-//! `server.rs` reads where the mail goes, `message.rs` writes it, `transaction.rs` speaks with the server, and
-//! `fault.rs` says what to do about what went wrong.
+//! `server.rs` reads where the mail goes, `message.rs` writes it, `connection.rs` reaches the server,
+//! `transaction.rs` speaks with it, and `fault.rs` says what to do about what went wrong.
 //!
 //! *Sources:* RFC 5321 (SMTP), RFC 5322 (the message), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 3834
 //! (`Auto-Submitted`).
 
+mod connection;
 mod fault;
 mod message;
 mod server;
@@ -26,10 +27,14 @@ use self::server::Server;
 use self::transaction::{Outcome, Transaction};
 use super::Secret;
 use super::progress::Progress;
+use super::wording::cut;
 use crate::outbound::OutboundPolicy;
 
 /// The longest that one try may take, from the look at the name to the server's last word.
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest account of who got a mail and who did not, in characters.
+const MAX_ACCOUNT: usize = 1000;
 
 /// The most recipients of one channel. *Source:* RFC 5321, section 4.5.3.1.8: every server takes at least 100.
 const MAX_RECIPIENTS: usize = 100;
@@ -200,6 +205,7 @@ impl EmailNotifier {
         for refusal in &outcome.refused {
             said = format!("{said}; {refusal}");
         }
+        let said = cut(&said, MAX_ACCOUNT);
         if outcome.refused.iter().any(|refusal| refusal.passing) {
             return Err(NotifyError::retry(said));
         }

@@ -1,12 +1,14 @@
 //! Where mail goes: the server's address, how it is secured, and the login.
 
 use std::fmt;
+use std::sync::Arc;
 
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use percent_encoding::percent_decode_str;
-use rustls_pki_types::CertificateDer;
+use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use url::{Host, Url};
 use vilicus_core::ParamsError;
 
@@ -30,7 +32,7 @@ pub(super) enum Security {
     /// By an upgrade that the server must offer.
     StartTls(TlsParameters),
     /// From the first byte.
-    Tls(TlsParameters),
+    Tls { name: ServerName<'static>, config: Arc<ClientConfig> },
 }
 
 /// A user and the password.
@@ -50,7 +52,7 @@ impl fmt::Debug for Server {
         let security = match self.security {
             Security::Plain => "smtp",
             Security::StartTls(_) => "smtp+starttls",
-            Security::Tls(_) => "smtps",
+            Security::Tls { .. } => "smtps",
         };
         write!(f, "Server({security}://{}:{})", self.host, self.port)
     }
@@ -63,8 +65,8 @@ impl Server {
         let host = parse_host(&url)?;
         let (default_port, security) = match url.scheme() {
             "smtp" => (25, Security::Plain),
-            "smtp+starttls" => (587, Security::StartTls(tls(params, outbound, &host)?)),
-            "smtps" => (465, Security::Tls(tls(params, outbound, &host)?)),
+            "smtp+starttls" => (587, Security::StartTls(later_tls(&trusting(params, outbound)?, &host)?)),
+            "smtps" => (465, tls(&trusting(params, outbound)?, &host)?),
             _ => return Err(wrong("must begin with smtp://, smtp+starttls:// or smtps://")),
         };
         let login = parse_login(&url, params)?;
@@ -121,13 +123,23 @@ fn parse_login(url: &Url, params: &EmailParams) -> Result<Option<Login>, ParamsE
     }
 }
 
-fn tls(params: &EmailParams, outbound: &OutboundPolicy, host: &str) -> Result<TlsParameters, ParamsError> {
+/// The policy with the authorities that the channel brings.
+fn trusting(params: &EmailParams, outbound: &OutboundPolicy) -> Result<OutboundPolicy, ParamsError> {
+    let own = params.ca_file.as_deref().map(read_authorities).transpose()?;
+    Ok(outbound.clone().trusting(own.into_iter().flatten()))
+}
+
+fn tls(outbound: &OutboundPolicy, host: &str) -> Result<Security, ParamsError> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| wrong("names no host that can have a certificate"))?;
+    let config = outbound.tls_client_config().map_err(|error| wrong_ca(&error.to_string()))?;
+    Ok(Security::Tls { name, config: Arc::new(config) })
+}
+
+/// TLS for a connection that begins without it; the same trust in the form that the upgrade wants.
+fn later_tls(outbound: &OutboundPolicy, host: &str) -> Result<TlsParameters, ParamsError> {
     let mut builder = TlsParameters::builder(host.to_owned());
-    let mut roots: Vec<CertificateDer<'static>> = outbound.extra_roots().to_vec();
-    if let Some(path) = &params.ca_file {
-        roots.extend(read_authorities(path)?);
-    }
-    for root in roots {
+    for root in outbound.extra_roots() {
         let root = Certificate::from_der(root.to_vec()).map_err(|error| wrong_ca(&error.to_string()))?;
         builder = builder.add_root_certificate(root);
     }

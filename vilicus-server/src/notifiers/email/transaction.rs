@@ -15,13 +15,11 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use vilicus_core::NotifyError;
 
+use super::connection;
 use super::fault::{self, Reply};
 use super::server::{Login, Security, Server};
 use crate::notifiers::wording::foreign;
 use crate::outbound::{OutboundPolicy, unresolved};
-
-/// The longest that one address may take to connect, so that the next one gets its turn.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest that a finished conversation waits for the server's goodbye.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -68,7 +66,7 @@ impl fmt::Display for RefusedRecipient {
 impl Transaction<'_> {
     /// Speaks with the server until it took the mail or refused it.
     pub(super) async fn run(&self) -> Result<Outcome, NotifyError> {
-        let mut connection = self.connect().await?;
+        let mut connection = connection::connect(self.server, &self.addresses().await?, self.hello).await?;
         if let Some(login) = &self.server.login {
             log_in(&mut connection, login).await?;
         }
@@ -81,32 +79,6 @@ impl Transaction<'_> {
         }
         outcome.connection = Some(connection);
         Ok(outcome)
-    }
-
-    async fn connect(&self) -> Result<AsyncSmtpConnection, NotifyError> {
-        let (implicit, upgrade) = match &self.server.security {
-            Security::Plain => (None, None),
-            Security::StartTls(tls) => (None, Some(tls.clone())),
-            Security::Tls(tls) => (Some(tls.clone()), None),
-        };
-        let addresses = self.addresses().await?;
-        let mut connection = AsyncSmtpConnection::connect_tokio1(
-            addresses.as_slice(),
-            Some(CONNECT_TIMEOUT),
-            self.hello,
-            implicit,
-            None,
-        )
-        .await
-        .map_err(|error| fault::of_channel("the connection", &error))?;
-        if let Some(tls) = upgrade {
-            if !connection.can_starttls() {
-                return Err(NotifyError::channel("the mail server offers no STARTTLS; nothing was sent"));
-            }
-            let upgraded = connection.starttls(tls, self.hello).await;
-            upgraded.map_err(|error| fault::of_channel("STARTTLS", &error))?;
-        }
-        Ok(connection)
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, NotifyError> {
