@@ -42,7 +42,8 @@ impl Metric {
     pub fn new(name: impl Into<String>, value: f64) -> Self {
         Self {
             name: name.into(),
-            value,
+            // An empty sum is −0; nobody wants to read that.
+            value: value + 0.0,
             unit: Unit::None,
             warning: None,
             critical: None,

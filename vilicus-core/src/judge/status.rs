@@ -72,12 +72,18 @@ fn breach(metric: &Metric, threshold: &Threshold, status: Status) -> String {
     let range = if status == Status::Critical { threshold.critical } else { threshold.warning };
     let lasting = threshold.for_time.map_or(String::new(), |span| format!(" for {span}"));
     let word = status.as_str().to_ascii_lowercase();
+    let value = rounded(metric.value);
     match range {
         Some(range) if range.alerts(metric.value) => {
-            format!("{} {}{} breaches {word} {range}{lasting}", metric.name, metric.value, metric.unit)
+            format!("{} {value}{} breaches {word} {range}{lasting}", metric.name, metric.unit)
         }
-        _ => format!("{} {}{} has not recovered yet", metric.name, metric.value, metric.unit),
+        _ => format!("{} {value}{} has not recovered yet", metric.name, metric.unit),
     }
+}
+
+/// Three decimals are enough to read; zero has no sign.
+fn rounded(value: f64) -> f64 {
+    if value.abs() < 1e12 { (value * 1000.0).round() / 1000.0 + 0.0 } else { value }
 }
 
 #[cfg(test)]
