@@ -191,7 +191,7 @@ fn main_cf(home: &Path) -> String {
          alias_maps =\n\
          alias_database =\n\
          maillog_file = {home}/log\n\
-         maillog_file_prefixes = /tmp, /var\n\
+         maillog_file_prefixes = {home}\n\
          smtpd_tls_cert_file = {home}/cert.pem\n\
          smtpd_tls_key_file = {home}/key.pem\n\
          smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination\n\
