@@ -58,7 +58,10 @@ pub fn parse<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<P, Para
     };
     let schema = schema_of::<P>();
     check_names(fields, &schema)?;
-    P::deserialize(params).map_err(|error| place(fields, &schema, &error.to_string()))
+    serde_path_to_error::deserialize(params).map_err(|error| {
+        let pointer = error.path().iter().map(pointer_part).collect();
+        describe(pointer, &error.into_inner().to_string())
+    })
 }
 
 fn check_names(fields: &serde_json::Map<String, Value>, schema: &Value) -> Result<(), ParamsError> {
@@ -79,38 +82,44 @@ fn unknown_name<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) ->
     }
 }
 
-/// Finds the parameter that an error speaks of by trying each alone: serde does not say which it was.
-fn place(fields: &serde_json::Map<String, Value>, schema: &Value, message: &str) -> ParamsError {
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    if let Some(name) = missing {
-        return ParamsError::new(name, format!("the parameter '{name}' is missing"));
-    }
-    let expected = |name: &str| schema.pointer(&format!("/properties/{}", escape_pointer(name)));
-    let wrong =
-        fields.iter().find(|(name, value)| expected(name).is_some_and(|schema| !type_fits(schema, value)));
-    match wrong {
-        Some((name, _)) => ParamsError::new(name, format!("{name}: {message}")),
-        None => ParamsError::new("", message),
+fn pointer_part(segment: &serde_path_to_error::Segment) -> String {
+    use serde_path_to_error::Segment;
+    match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escape_pointer(key)),
+        Segment::Enum { variant } => format!("/{}", escape_pointer(variant)),
+        Segment::Unknown => String::new(),
     }
 }
 
-fn type_fits(schema: &Value, value: &Value) -> bool {
-    let fits = |name: &str| match name {
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        "null" => value.is_null(),
-        _ => true,
-    };
-    match schema.get("type") {
-        Some(Value::String(name)) => fits(name),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(fits),
-        _ => true,
+/// The error in words that need no knowledge of Rust, beginning with the name of the parameter.
+fn describe(pointer: String, message: &str) -> ParamsError {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    if let Some(name) = missing {
+        let pointer = format!("{pointer}/{}", escape_pointer(name));
+        return ParamsError { pointer, detail: format!("the parameter '{name}' is missing") };
     }
+    let name = pointer.split('/').nth(1).unwrap_or("params").replace("~1", "/").replace("~0", "~");
+    let mut message = message.to_owned();
+    for (rust, words) in NUMBERS {
+        if let Some(head) = message.strip_suffix(&format!("expected {rust}")) {
+            message = format!("{head}expected {words}");
+            break;
+        }
+    }
+    ParamsError { pointer, detail: format!("{name}: {message}") }
 }
+
+/// What Rust's number types are called in messages.
+const NUMBERS: [(&str, &str); 7] = [
+    ("u8", "a whole number from 0 to 255"),
+    ("u16", "a whole number from 0 to 65535"),
+    ("u32", "a whole number from 0 to 4294967295"),
+    ("u64", "a whole number, 0 or more"),
+    ("usize", "a whole number, 0 or more"),
+    ("i64", "a whole number"),
+    ("f64", "a number"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +140,7 @@ mod tests {
             (json!({"host": "a", "prot": 1}), "/prot", "did you mean 'port'"),
             (json!({"port": 1}), "/host", "missing"),
             (json!({"host": "a", "port": "x"}), "/port", "port: invalid type"),
+            (json!({"host": "a", "port": 99999}), "/port", "expected a whole number from 0 to 65535"),
             (json!([]), "", "must be an object"),
             (json!({"host": "a", "a/b": 1}), "/a~1b", "unknown parameter"),
         ] {
