@@ -153,11 +153,16 @@ fn check_word(name: &str, text: &str) -> Result<(), ParamsError> {
 
 fn parse_api_url(text: &str) -> Result<Url, ParamsError> {
     let wrong = |detail: &str| ParamsError::new("api_url", format!("api_url: {detail}"));
-    let url = Url::parse(text).map_err(|_| wrong("not a URL"))?;
+    let mut url = Url::parse(text).map_err(|_| wrong("not a URL"))?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if !matches!(url.scheme(), "http" | "https") || !plain || url.fragment().is_some() {
         return Err(wrong("must be http or https, without login, query and fragment"));
     }
+    // Whoever copies the address from Pushover's own page gives the whole path; it means the same.
+    let path = url.path().trim_end_matches('/');
+    let base = path.strip_suffix("/messages.json").unwrap_or(path);
+    let base = base.strip_suffix("/1").unwrap_or(base).to_owned();
+    url.set_path(&base);
     Ok(url)
 }
 
