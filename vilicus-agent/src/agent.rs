@@ -148,7 +148,7 @@ impl AgentBuilder {
     pub fn check_fn<F, Fut>(self, name: impl Into<String>, run: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
+        Fut: Future + Send,
         Fut::Output: IntoCheckResult,
     {
         self.check(name, check::from_fn(run))

@@ -144,8 +144,8 @@ fn request(enroll_token: &SecretString, application: &Application) -> Result<Req
 pub struct Enrolment {
     config_path: PathBuf,
     token_path: PathBuf,
-    /// The text of a configuration that is there already, and lacks nothing but the server.
-    existing: Option<String>,
+    /// The text of the configuration to write.
+    text: String,
     token_file: File,
     draft: PathBuf,
 }
@@ -175,19 +175,19 @@ impl Enrolment {
         if overwrite == Overwrite::No && holds_something(&token_path) {
             return Err(EnrollError::Enrolled { path: token_path });
         }
-        let existing = existing.map(|text| complete(&text, &config, server, &token_path));
+        let text = with_server(existing.as_deref().unwrap_or_default(), &config, server, &token_path);
         make_folder(config_path)?;
         make_folder(&token_path)?;
         let draft = token_path.with_extension("token.new");
         let token_file = create_private(&draft)?;
-        Ok(Self { config_path: config_path.to_owned(), token_path, existing, token_file, draft })
+        Ok(Self { config_path: config_path.to_owned(), token_path, text, token_file, draft })
     }
 
     /// Writes the token, then the configuration; returns the paths of both.
     ///
     /// # Errors
     /// Something cannot be written.
-    pub fn complete(mut self, server: &str, token: &SecretString) -> Result<(PathBuf, PathBuf), EnrollError> {
+    pub fn complete(mut self, token: &SecretString) -> Result<(PathBuf, PathBuf), EnrollError> {
         let write = |path: &Path, source| EnrollError::Write { path: path.to_owned(), source };
         let line = SecretString::from(format!("{}\n", token.expose_secret()));
         self.token_file
@@ -195,13 +195,9 @@ impl Enrolment {
             .and_then(|()| self.token_file.sync_all())
             .and_then(|()| fs::rename(&self.draft, &self.token_path))
             .map_err(|source| write(&self.token_path, source))?;
-        let text = match &self.existing {
-            Some(text) => text.clone(),
-            None => complete("", &Config::default(), server, &self.token_path),
-        };
         let draft = self.config_path.with_extension("toml.new");
         let mut file = create_private(&draft)?;
-        file.write_all(text.as_bytes())
+        file.write_all(self.text.as_bytes())
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&draft, &self.config_path))
             .map_err(|source| write(&self.config_path, source))?;
@@ -226,7 +222,7 @@ pub enum Overwrite {
 }
 
 /// The text with the keys that it lacks, put first: what follows a table's head would belong to the table.
-fn complete(text: &str, config: &Config, server: &str, token_path: &Path) -> String {
+fn with_server(text: &str, config: &Config, server: &str, token_path: &Path) -> String {
     let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
     let mut head = String::new();
     if config.server.is_none() {
@@ -316,7 +312,7 @@ mod tests {
 
     fn write(folder: &Path, overwrite: Overwrite) -> Result<(PathBuf, PathBuf), EnrollError> {
         let place = Enrolment::prepare(&folder.join("etc/agent.toml"), "https://x", overwrite)?;
-        place.complete("https://x", &"vil_new".into())
+        place.complete(&"vil_new".into())
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Measurer {
             (Err(_), Some(made)) => made.job.check.clone(),
             (Err(_), None) => self.make(&spec),
         };
-        let ended_by = if spec.kind == "command" { EndedBy::Check } else { EndedBy::Agent };
+        let ended_by = EndedBy::of(&spec.kind);
         let job = Job {
             name: spec.name.into(),
             check,

@@ -1,17 +1,24 @@
-//! Text from elsewhere, made safe to print: no control character reaches a terminal, a log line or a header.
+//! Text from elsewhere, made safe to print: no control character reaches a terminal or a log line.
 
 use std::fmt;
 
-/// Shows a text with every control character escaped, and at most so many characters of it.
+/// A text that shows itself with every control character escaped.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Printable<'a> {
+pub struct Printable<'a> {
     text: &'a str,
     limit: usize,
 }
 
 /// The text, safe to print in one line; cut after 300 characters.
-pub(crate) fn printable(text: &str) -> Printable<'_> {
+#[must_use]
+pub fn printable(text: &str) -> Printable<'_> {
     Printable { text, limit: 300 }
+}
+
+/// The whole text, safe to print in one line.
+#[must_use]
+pub fn escaped(text: &str) -> Printable<'_> {
+    Printable { text, limit: usize::MAX }
 }
 
 impl fmt::Display for Printable<'_> {
@@ -31,7 +38,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Control characters, and those that turn the direction of a line around.
-pub(crate) fn is_unsafe(character: char) -> bool {
+fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -44,5 +51,6 @@ mod tests {
     fn control_characters_are_escaped_and_long_texts_cut() {
         assert_eq!(printable("a\r\nb\u{1b}[31m ü").to_string(), "a\\r\\nb\\u{1b}[31m ü");
         assert_eq!(printable(&"x".repeat(400)).to_string().chars().count(), 301);
+        assert_eq!(escaped(&"x".repeat(400)).to_string().len(), 400);
     }
 }

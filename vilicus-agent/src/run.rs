@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use serde_json::Value;
 use tokio::sync::Semaphore;
-use vilicus_core::{Check, CheckContext, CheckResult, Millis, Status};
+use vilicus_core::kind::BuildError;
+use vilicus_core::{Check, CheckContext, CheckResult, KindRegistry, Millis, Status};
 
-use crate::clock::ServerClock;
+use crate::clock::{ServerClock, SystemClock};
 
 /// The most bytes of text that a result keeps.
 const MAX_TEXT: usize = 16 * 1024;
@@ -19,6 +21,26 @@ const MAX_TEXT: usize = 16 * 1024;
 const MAX_METRICS: usize = 256;
 /// How much longer than its timeout a check may take that ends its own run: to end a program, politely first.
 const OWN_TIMEOUT_MARGIN: Duration = Duration::from_secs(6);
+
+/// Runs a check of a kind once and now, with the same guards as in an agent.
+///
+/// # Errors
+/// The kind is unknown, or the parameters do not fit it.
+pub async fn run_once(
+    kinds: &KindRegistry,
+    kind: &str,
+    params: &Value,
+    timeout: Millis,
+) -> Result<CheckResult, BuildError> {
+    let job = Job {
+        name: kind.into(),
+        check: Ok(kinds.build(kind, params)?),
+        timeout,
+        timeout_status: Status::Critical,
+        ended_by: EndedBy::of(kind),
+    };
+    Ok(job.run(&Semaphore::new(1), &ServerClock::new(Arc::new(SystemClock))).await)
+}
 
 /// A check that is ready to run.
 #[derive(Debug, Clone)]
@@ -42,6 +64,13 @@ pub(crate) enum EndedBy {
     Agent,
     /// The check itself, which has more to do than be dropped; the agent only when it fails to.
     Check,
+}
+
+impl EndedBy {
+    /// Who ends checks of this kind: `command` has a program to end, politely first.
+    pub(crate) fn of(kind: &str) -> Self {
+        if kind == "command" { Self::Check } else { Self::Agent }
+    }
 }
 
 impl Job {

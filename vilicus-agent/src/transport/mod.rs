@@ -19,7 +19,7 @@ use vilicus_core::{AgentId, CheckId, CheckResult, Millis, Policy, Status, Timest
 
 pub use self::http::{HttpCarrier, HttpError, HttpOptions, HttpTransport};
 pub use self::in_process::{InProcessCarrier, InProcessTransport};
-pub use self::rest::{Carrier, CarrierError, RestTransport, TokenError};
+pub use self::rest::{Carrier, CarrierError, RestTransport, TokenError, date_of};
 pub use self::tls::TlsError;
 
 pub(crate) use self::rest::failure_of;

@@ -205,8 +205,9 @@ fn answer<T>(response: &Response<Bytes>, value: T) -> Answer<T> {
     Answer { value, date: date_of(response.headers()) }
 }
 
-/// The server's clock, from its `Date` header.
-pub(crate) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+/// The server's clock, from its `Date` header, in whole seconds.
+#[must_use]
+pub fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(DATE)?.to_str().ok()?;
     http_date(text)
 }
