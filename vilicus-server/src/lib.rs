@@ -20,5 +20,9 @@ pub mod notifiers;
 pub mod outbound;
 pub mod server;
 pub mod settings;
+pub mod tokens;
 
 pub use clock::{Clock, SystemClock};
+pub use error::ServerError;
+pub use server::Server;
+pub use settings::Settings;

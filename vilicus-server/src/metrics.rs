@@ -15,7 +15,6 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use vilicus_core::Timestamp;
 use vilicus_core::result::error_chain;
@@ -23,6 +22,7 @@ use vilicus_store::query::{AgentFilter, AgentState, CheckFilter, CheckView, Page
 use vilicus_store::{Store, StoreError};
 
 use crate::clock::Clock;
+use crate::settings::ServerSecret;
 
 /// What `/metrics` reads, and whom it answers.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Metrics {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// When set, only requests with this bearer token are answered.
-    pub token: Option<Arc<SecretString>>,
+    pub token: Option<ServerSecret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,7 +86,7 @@ impl Metrics {
         };
         let sent = headers.get(header::AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
         let sent = sent.strip_prefix(b"Bearer ").unwrap_or_default();
-        sent.ct_eq(token.expose_secret().as_bytes()).into()
+        sent.ct_eq(token.expose().as_bytes()).into()
     }
 
     /// Everything, as text.

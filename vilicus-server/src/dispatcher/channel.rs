@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vilicus_core::notifier::NotifyFault;
 use vilicus_core::result::error_chain;
-use vilicus_core::{Millis, Notification, Notifier, NotifyError, Receipt, Timestamp};
+use vilicus_core::{Millis, Notification, Notifier, NotifierRegistry, NotifyError, Receipt, Timestamp};
 use vilicus_store::inventory::{Channel, Pause};
 use vilicus_store::outbox::{Delivery, OutboxRow, Try};
 use vilicus_store::{Input, StoreError};
@@ -50,7 +50,15 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(parts: Arc<Parts>, mut updates: watch::Receiver<Arc<Channel>>) -> Self {
         let channel = updates.borrow_and_update().clone();
-        Self { parts, updates, channel, notifier: None, bucket: None, rest: Rest::default(), tries: JoinSet::new() }
+        Self {
+            parts,
+            updates,
+            channel,
+            notifier: None,
+            bucket: None,
+            rest: Rest::default(),
+            tries: JoinSet::new(),
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -167,8 +175,7 @@ impl Worker {
         if let Some(notifier) = &self.notifier {
             return Ok(notifier.clone());
         }
-        let built = self.parts.notifiers.build(&self.channel.kind, &self.channel.params.0);
-        let notifier = built.map_err(|error| NotifyError::channel(format!("its configuration is wrong: {error}")))?;
+        let notifier = build(&self.parts.notifiers, &self.channel)?;
         self.notifier = Some(notifier.clone());
         Ok(notifier)
     }
@@ -191,7 +198,8 @@ impl Worker {
 
     fn passed(&mut self, tried: &Tried, receipt: &Receipt) -> Vec<Input> {
         self.rest.passed();
-        let mut inputs = vec![delivery(tried, &receipt.detail, None, Delivery::Sent { receipt: receipt.clone() })];
+        let mut inputs =
+            vec![delivery(tried, &receipt.detail, None, Delivery::Sent { receipt: receipt.clone() })];
         if self.channel.paused.is_some() {
             inputs.extend(release(&self.channel, self.parts.clock.now()));
         }
@@ -201,7 +209,13 @@ impl Worker {
     fn failed(&mut self, tried: &Tried, error: &NotifyError) -> Vec<Input> {
         let detail = error_chain(error);
         let fault = error.fault();
-        tracing::warn!(channel = self.channel.name, key = tried.row.key, ?fault, detail, "a message was not delivered");
+        tracing::warn!(
+            channel = self.channel.name,
+            key = tried.row.key,
+            ?fault,
+            detail,
+            "a message was not delivered"
+        );
         match fault {
             NotifyFault::Retry => self.retry(tried, error, &detail),
             NotifyFault::Message => self.give_up(tried, fault, &detail),
@@ -232,7 +246,11 @@ impl Worker {
         self.rest.broken(self.parts.clock.monotonic());
         let now = self.parts.clock.now();
         if retry::is_too_old(tried.row.created_at, now) {
-            return self.give_up(tried, NotifyFault::Channel, &format!("not delivered within a day: {detail}"));
+            return self.give_up(
+                tried,
+                NotifyFault::Channel,
+                &format!("not delivered within a day: {detail}"),
+            );
         }
         let again = Delivery::Again { not_before: now };
         let mut inputs = vec![delivery(tried, detail, Some(NotifyFault::Channel), again)];
@@ -267,6 +285,15 @@ impl Worker {
     }
 }
 
+/// The notifier of this channel; a configuration that makes none is a fault of the channel.
+pub(super) fn build(
+    notifiers: &NotifierRegistry,
+    channel: &Channel,
+) -> Result<Arc<dyn Notifier>, NotifyError> {
+    let built = notifiers.build(&channel.kind, &channel.params.0);
+    built.map_err(|error| NotifyError::channel(format!("its configuration is wrong: {error}")))
+}
+
 /// The end of a pause, told to the fallback that heard of its beginning.
 pub(super) fn release(channel: &Channel, now: Timestamp) -> impl Iterator<Item = Input> {
     let release = Input::Pause { channel: channel.id, pause: None };
@@ -291,7 +318,9 @@ pub(super) async fn notify(notifier: &dyn Notifier, notification: &Notification)
     let guarded = AssertUnwindSafe(notifier.notify(notification)).catch_unwind();
     match tokio::time::timeout(TRY_TIMEOUT, guarded).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(panic)) => Err(NotifyError::retry(format!("the notifier panicked: {}", words_of(panic.as_ref())))),
+        Ok(Err(panic)) => {
+            Err(NotifyError::retry(format!("the notifier panicked: {}", words_of(panic.as_ref()))))
+        }
         Err(_) => Err(NotifyError::retry(format!("no answer within {} s", TRY_TIMEOUT.as_secs()))),
     }
 }

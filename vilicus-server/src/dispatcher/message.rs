@@ -119,7 +119,8 @@ pub(super) fn pass_on(channel: &Channel, row: &OutboxRow, reason: &str) -> Vec<I
     let group = format!("{FALLBACK}{}", row.group);
     let tell = |item: &NotificationItem| {
         let mut item = item.clone();
-        item.output = format!("{} (channel '{}' could not deliver this: {reason})", item.output, channel.name);
+        item.output =
+            format!("{} (channel '{}' could not deliver this: {reason})", item.output, channel.name);
         Input::Tell { channel: fallback, item: Box::new(item), group: group.clone() }
     };
     row.items.iter().map(tell).collect()

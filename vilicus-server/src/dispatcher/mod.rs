@@ -30,7 +30,7 @@ use crate::health::{BEAT_EVERY, Pulse};
 
 pub use message::LISTED;
 pub use pause::PROBE_EVERY;
-pub use tester::{TestError, Tested, Tester};
+pub use tester::Tester;
 
 /// One try to deliver a message takes no longer than this.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(45);

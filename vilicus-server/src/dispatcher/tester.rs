@@ -1,49 +1,21 @@
 //! Tries a channel because someone asks for it: the real notifier, the real service, a message that says 'test'.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use vilicus_core::result::error_chain;
 use vilicus_core::{ChannelId, Millis, Notification, NotifyError, Receipt};
 use vilicus_store::StoreError;
+use vilicus_store::inventory::Channel;
 
 use super::{Parts, channel};
+use crate::api::{ChannelTester, TestOutcome};
 
-/// Tries channels. A test that passes ends the channel's pause.
+/// Tries channels, whether they are switched on or not. A test that passes ends the channel's pause.
 #[derive(Debug, Clone)]
 pub struct Tester {
     parts: Arc<Parts>,
-}
-
-/// A test that passed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tested {
-    /// How long it took.
-    pub took: Millis,
-    /// What the service said.
-    pub receipt: Receipt,
-}
-
-/// A test that did not pass.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TestError {
-    /// There is no such channel.
-    #[error("there is no channel {0}")]
-    NoChannel(ChannelId),
-    /// The configuration of the channel makes no notifier.
-    #[error("the channel's configuration is wrong")]
-    Configuration(#[from] vilicus_core::kind::BuildError),
-    /// The service did not take the message.
-    #[error("the test was not delivered")]
-    Undelivered {
-        /// How long it took to fail.
-        took: Millis,
-        /// What the notifier said.
-        #[source]
-        source: NotifyError,
-    },
-    /// The store could not be read.
-    #[error("the channel cannot be read")]
-    Store(#[from] StoreError),
 }
 
 impl Tester {
@@ -53,23 +25,52 @@ impl Tester {
         Self { parts: Arc::new(parts) }
     }
 
-    /// Sends a test over this channel, whether it is switched on or not.
-    ///
-    /// # Errors
-    /// See [`TestError`].
-    pub async fn test(&self, id: ChannelId) -> Result<Tested, TestError> {
-        let channels = self.parts.store.channels().await?;
-        let channel = channels.into_iter().find(|channel| channel.id == id).ok_or(TestError::NoChannel(id))?;
-        let notifier = self.parts.notifiers.build(&channel.kind, &channel.params.0)?;
-        let (now, began) = (self.parts.clock.now(), self.parts.clock.monotonic());
-        let key = format!("test-{id}-{}", now.as_millis());
-        let answer = channel::notify(notifier.as_ref(), &Notification::test(key, now)).await;
-        let took = self.parts.clock.monotonic().saturating_sub(began).into();
-        let receipt = answer.map_err(|source| TestError::Undelivered { took, source })?;
-        if channel.paused.is_some() {
-            let now = self.parts.clock.now();
-            self.parts.store.commit(now, channel::release(&channel, now).collect()).await?;
+    async fn channel(&self, id: ChannelId) -> Result<Arc<Channel>, NotifyError> {
+        let unreadable = |error: StoreError| NotifyError::retry("the channel cannot be read").source(error);
+        let channels = self.parts.store.channels().await.map_err(unreadable)?;
+        let found = channels.into_iter().find(|channel| channel.id == id);
+        found.ok_or_else(|| NotifyError::channel(format!("there is no channel {id}")))
+    }
+
+    async fn send(&self, channel: &Channel) -> Result<Receipt, NotifyError> {
+        let notifier = channel::build(&self.parts.notifiers, channel)?;
+        let now = self.parts.clock.now();
+        let key = format!("test-{}-{}", channel.id, now.as_millis());
+        channel::notify(notifier.as_ref(), &Notification::test(key, now)).await
+    }
+
+    /// Ends the pause; a store that can't write now leaves that to the next probe.
+    async fn release(&self, channel: &Channel) {
+        let now = self.parts.clock.now();
+        if let Err(error) = self.parts.store.commit(now, channel::release(channel, now).collect()).await {
+            tracing::warn!(channel = channel.name, error = error_chain(&error), "the pause cannot be ended");
         }
-        Ok(Tested { took, receipt })
+    }
+}
+
+#[async_trait]
+impl ChannelTester for Tester {
+    async fn test(&self, id: ChannelId) -> TestOutcome {
+        let channel = match self.channel(id).await {
+            Ok(channel) => channel,
+            Err(error) => return outcome(Err(error), Duration::ZERO),
+        };
+        let began = self.parts.clock.monotonic();
+        let answer = self.send(&channel).await;
+        let took = self.parts.clock.monotonic().saturating_sub(began);
+        if answer.is_ok() && channel.paused.is_some() {
+            self.release(&channel).await;
+        }
+        outcome(answer, took)
+    }
+}
+
+fn outcome(answer: Result<Receipt, NotifyError>, took: Duration) -> TestOutcome {
+    let took = Millis::from(took);
+    match answer {
+        Ok(receipt) => {
+            TestOutcome { delivered: true, detail: receipt.detail, took, receipt: receipt.reference }
+        }
+        Err(error) => TestOutcome { delivered: false, detail: error_chain(&error), took, receipt: None },
     }
 }

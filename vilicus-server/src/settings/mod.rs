@@ -8,12 +8,14 @@ mod file;
 mod limits;
 mod secret;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
+use vilicus_core::Millis;
 
 use crate::http::Limits;
 
@@ -38,6 +40,10 @@ pub struct Layer {
     pub store: Option<String>,
     /// What a 2xx on results survives.
     pub durability: Option<Durability>,
+    /// How long results are kept.
+    pub keep_results: Option<Millis>,
+    /// How long rollups, events and finished messages are kept.
+    pub keep_rollups: Option<Millis>,
     /// Whether the server watches its own host.
     pub local_agent: Option<bool>,
     /// The address that people use, for links.
@@ -119,6 +125,15 @@ pub enum LogFormat {
     Json,
 }
 
+impl From<Durability> for vilicus_store::engine::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Power => Self::Power,
+            Durability::Process => Self::Process,
+        }
+    }
+}
+
 /// Where everything is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
@@ -138,6 +153,10 @@ pub struct Settings {
     pub store: StoreUrl,
     /// What a 2xx on results survives.
     pub durability: Durability,
+    /// How long results are kept; `None` leaves it to the store.
+    pub keep_results: Option<Millis>,
+    /// How long rollups, events and finished messages are kept; `None` leaves it to the store.
+    pub keep_rollups: Option<Millis>,
     /// Whether the server watches its own host.
     pub local_agent: bool,
     /// The address that people use, for links.
@@ -203,6 +222,28 @@ pub enum SettingsError {
     ZeroLimit(&'static str),
 }
 
+impl Default for Settings {
+    /// What a server does that is told nothing.
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            store: StoreUrl::Sled("./vilicus-data".into()),
+            durability: Durability::default(),
+            keep_results: None,
+            keep_rollups: None,
+            local_agent: false,
+            public_url: None,
+            tls: None,
+            trusted_proxies: Vec::new(),
+            outbound: Outbound::default(),
+            admin_token: None,
+            enroll_token: None,
+            metrics_token: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
 impl Settings {
     /// Puts the layers over the defaults, the strongest first, and judges the whole.
     ///
@@ -210,10 +251,13 @@ impl Settings {
     /// See [`SettingsError`].
     pub fn resolve(strong: Layer, weak: Layer, environment: &Environment<'_>) -> Result<Self, SettingsError> {
         let secret = |name, strong: Option<SecretSource>, weak| read_token(name, strong.or(weak), environment);
+        let default = Self::default();
         Ok(Self {
-            listen: listen(strong.listen.or(weak.listen))?,
-            store: strong.store.or(weak.store).as_deref().unwrap_or(DEFAULT_STORE).parse()?,
+            listen: strong.listen.or(weak.listen).map(listen).transpose()?.unwrap_or(default.listen),
+            store: strong.store.or(weak.store).map(|url| url.parse()).transpose()?.unwrap_or(default.store),
             durability: strong.durability.or(weak.durability).unwrap_or_default(),
+            keep_results: strong.keep_results.or(weak.keep_results),
+            keep_rollups: strong.keep_rollups.or(weak.keep_rollups),
             local_agent: strong.local_agent.or(weak.local_agent).unwrap_or(false),
             public_url: strong.public_url.or(weak.public_url).map(check_url).transpose()?,
             tls: tls(strong.tls_cert.or(weak.tls_cert), strong.tls_key.or(weak.tls_key))?,
@@ -224,6 +268,15 @@ impl Settings {
             metrics_token: secret("metrics_token", strong.metrics_token, weak.metrics_token)?,
             limits: limits::resolve(strong.limits, weak.limits)?,
         })
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sled(dir) => write!(f, "sled:{}", dir.display()),
+            Self::Memory => f.write_str("memory:"),
+        }
     }
 }
 
@@ -239,8 +292,8 @@ impl std::str::FromStr for StoreUrl {
     }
 }
 
-fn listen(written: Option<OneOrMany<SocketAddr>>) -> Result<Vec<SocketAddr>, SettingsError> {
-    let addresses = written.map_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))], Vec::from);
+fn listen(written: OneOrMany<SocketAddr>) -> Result<Vec<SocketAddr>, SettingsError> {
+    let addresses = Vec::from(written);
     if addresses.is_empty() { Err(SettingsError::NoAddress) } else { Ok(addresses) }
 }
 
@@ -287,9 +340,10 @@ mod tests {
     #[test]
     fn without_anything_there_are_defaults_that_work() {
         let settings = resolve("", "").unwrap();
-        assert_eq!(settings.listen, [DEFAULT_LISTEN.parse().unwrap()]);
+        assert_eq!(settings.listen.len(), 1);
         assert_eq!(settings.store, StoreUrl::Sled("./vilicus-data".into()));
         assert_eq!((settings.durability, settings.local_agent), (Durability::Power, false));
+        assert_eq!(settings.listen[0].to_string(), DEFAULT_LISTEN);
         assert_eq!(DEFAULT_STORE.parse::<StoreUrl>().unwrap(), settings.store);
     }
 

@@ -1,0 +1,182 @@
+//! `serve`: runs the server until it is told to stop.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use vilicus_core::result::error_chain;
+use vilicus_server::api::SystemRandom;
+use vilicus_server::clock::{Clock, SystemClock};
+use vilicus_server::http::Tls;
+use vilicus_server::{Server, ServerError, Settings, tokens};
+use vilicus_store::Store;
+
+use crate::access::Door;
+use crate::args::ServeArgs;
+use crate::exit::Failure;
+use crate::{files, log, store};
+
+pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let file = files::layer(args.data.config.as_deref())?;
+    let format = args.log_format.or(file.log_format).unwrap_or_default();
+    log::start(format, args.log.as_deref().or(file.log.as_deref()))?;
+    let settings = files::resolve(args.layer(), file)?;
+    let mut signals = Signals::new()?;
+    let store = store::open(&settings).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut builder = Server::builder()
+        .store(store.clone())
+        .clock(clock.clone())
+        .local_agent(settings.local_agent)
+        .settings(settings.clone());
+    let plain = match settings.tls {
+        Some(_) => Some(loopback().await?),
+        None => None,
+    };
+    let plain_address = plain.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = plain {
+        builder = builder.plain_listener(listener);
+    }
+    let server = builder.build().await.map_err(failure)?;
+    let address = server.addresses().first().copied();
+    let door = match (files::data_dir(&settings.store), plain_address.or(address)) {
+        (Some(data), Some(address)) => {
+            Some(open_door(&data, reachable(address), &store, clock.as_ref()).await?)
+        }
+        _ => None,
+    };
+    if let Some(address) = address {
+        welcome(&settings, address, &store, clock.as_ref()).await?;
+    }
+    let tls = server.tls();
+    // Without a service manager that listens there is nothing to tell, and nothing is wrong.
+    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+    let outcome = server.run(signals.stop(tls)).await;
+    drop(door);
+    outcome.map_err(failure)
+}
+
+fn failure(error: ServerError) -> Failure {
+    let text = error_chain(&error);
+    match error {
+        ServerError::StoreLost { .. } | ServerError::Store(_) => Failure::store(text),
+        ServerError::Tls(_) | ServerError::Listen { .. } => Failure::config(text),
+        _ => Failure::new(text),
+    }
+}
+
+/// Where the server's own command line is answered when the others speak HTTPS: its certificate names no loopback
+/// address, and what never leaves the host needs none.
+async fn loopback() -> Result<TcpListener, Failure> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    bound.map_err(|error| Failure::because("cannot listen on the loopback interface", &error))
+}
+
+/// Makes the token of the command line, and writes down where it can be used.
+async fn open_door(
+    data: &Path,
+    address: SocketAddr,
+    store: &Arc<dyn Store>,
+    clock: &dyn Clock,
+) -> Result<Door, Failure> {
+    let random = tokens::fresh(&SystemRandom);
+    let token = random.map_err(|error| Failure::because("cannot make the local token", &error))?;
+    tokens::ensure_local(store.as_ref(), &token, clock.now())
+        .await
+        .map_err(|error| Failure::store(error_chain(&error)))?;
+    Door::open(data, &format!("http://{address}"), &token)
+        .map_err(|error| Failure::because("cannot write the local token into the data directory", &error))
+}
+
+/// An address that listens on all interfaces, as this host reaches it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Says where the dashboard is; while nobody can administer the server, with a link that lets someone in.
+async fn welcome(
+    settings: &Settings,
+    address: SocketAddr,
+    store: &Arc<dyn Store>,
+    clock: &dyn Clock,
+) -> Result<(), Failure> {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let base = match &settings.public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("{scheme}://{}", reachable(address)),
+    };
+    let known = store.tokens().await.map_err(|error| Failure::store(error_chain(&error)))?;
+    if !tokens::has_no_admin(&known, clock.now()) {
+        tracing::info!("the dashboard is at {base}/");
+        return Ok(());
+    }
+    let link = tokens::login_link(store.as_ref(), &SystemRandom, tokens::LOCAL_TOKEN, clock.now()).await;
+    let link = link.map_err(|error| Failure::because("cannot make a login link", &error))?;
+    tracing::info!(
+        "the dashboard is at {base}/ and nobody can administer it yet; log in once, within an hour: {base}{link}"
+    );
+    Ok(())
+}
+
+/// What the operating system says.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::because("cannot listen for signals", &error));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Ends when the server shall stop; reads the certificate again when asked to.
+    async fn stop(&mut self, tls: Option<Arc<Tls>>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hang_up.recv() => reload(tls.as_deref()),
+            }
+        }
+        let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+    }
+}
+
+fn reload(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        None => tracing::info!(
+            "there is nothing to reload: no certificate is in use; other settings need a restart"
+        ),
+        Some(Ok(_)) => tracing::info!("the certificate was read again; other settings need a restart"),
+        Some(Err(error)) => tracing::error!("the old certificate stays in use: {}", error_chain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_all_interfaces_is_reached_over_loopback() {
+        for (listens, reached) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
+            assert_eq!(reachable(listens.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How people get in and out: by a token, or by a link that works once; then by a session's cookie.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, header};
+use secrecy::SecretString;
+use serde::Deserialize;
+use vilicus_core::result::error_chain;
+use vilicus_store::inventory::{Role, Token, TokenPurpose};
+use vilicus_store::{Change, Input};
+
+use super::{Dashboard, render};
+use crate::http::auth::{self, authenticate};
+use crate::http::{Peer, Problem};
+use crate::tokens::{self, TokenError};
+
+/// The longest token that is looked at.
+const LONGEST_TOKEN: usize = 500;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    problem: Option<&'a str>,
+}
+
+/// What a login link carries.
+#[derive(Debug, Deserialize)]
+pub(super) struct Link {
+    code: Option<String>,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    token: String,
+}
+
+/// The page that asks for a token.
+pub(super) fn ask(status: StatusCode, problem: Option<&str>) -> Response {
+    render(status, &LoginPage { problem })
+}
+
+/// `GET /login`: the form, or with `?code=` the end of a login link.
+pub(super) async fn page(
+    State(dashboard): State<Dashboard>,
+    Query(link): Query<Link>,
+    parts: Parts,
+) -> Response {
+    // A HEAD is somebody's preview of the link and must not use it up.
+    match link.code.filter(|_| parts.method == Method::GET) {
+        Some(code) => enter(&dashboard, &parts, &code, &[TokenPurpose::Login]).await,
+        None => ask(StatusCode::OK, None),
+    }
+}
+
+/// `POST /login`: someone shows a token.
+pub(super) async fn by_token(
+    State(dashboard): State<Dashboard>,
+    parts: Parts,
+    form: Form<Shown>,
+) -> Response {
+    if comes_from_elsewhere(&parts.headers) {
+        return ask(StatusCode::FORBIDDEN, Some("The form was sent by another page. Log in here."));
+    }
+    enter(&dashboard, &parts, form.token.trim(), &[TokenPurpose::Api, TokenPurpose::Login]).await
+}
+
+/// A browser always says where a form comes from; what says nothing is no browser, and nobody's session is at stake.
+fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
+    let says = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    says && !auth::is_same_origin(headers)
+}
+
+async fn enter(dashboard: &Dashboard, parts: &Parts, shown: &str, purposes: &[TokenPurpose]) -> Response {
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer::LOCAL);
+    let shown: SecretString = shown.chars().take(LONGEST_TOKEN).collect::<String>().into();
+    match auth::take_token(&dashboard.api, peer, &shown, purposes).await {
+        Ok(token) if token.role >= Role::Viewer => begin(dashboard, &token, peer).await,
+        Ok(_) => ask(StatusCode::FORBIDDEN, Some("This token may not look at the dashboard.")),
+        Err(refused) => refuse(refused, purposes == [TokenPurpose::Login]),
+    }
+}
+
+fn refuse(problem: Problem, by_link: bool) -> Response {
+    let refused = problem.into_response();
+    let words = match refused.status() {
+        StatusCode::UNAUTHORIZED if by_link => {
+            "This link was used already, or is older than an hour. Make another with: vilicus-server login-link"
+        }
+        StatusCode::UNAUTHORIZED => "The token is not valid; it may be mistyped, expired or revoked.",
+        StatusCode::TOO_MANY_REQUESTS => "Too many tokens from this address were not valid. Wait a minute.",
+        _ => "The store cannot be read now. Try again.",
+    };
+    let mut response = ask(refused.status(), Some(words));
+    if let Some(wait) = refused.headers().get(header::RETRY_AFTER) {
+        response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+    }
+    response
+}
+
+async fn begin(dashboard: &Dashboard, token: &Token, peer: Peer) -> Response {
+    let (store, now) = (dashboard.api.store(), dashboard.api.clock().now());
+    let session = match tokens::begin_session(store.as_ref(), dashboard.api.random(), token, now).await {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::warn!(error = error_chain(&error), token = token.name, "no session could be begun");
+            return ask(StatusCode::SERVICE_UNAVAILABLE, Some("No session could be begun now. Try again."));
+        }
+    };
+    let mut response = Redirect::to("/").into_response();
+    if let Some(cookie) = auth::begin_session(&session, peer.secure) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// `POST /logout`: the session ends, here and in the browser.
+pub(super) async fn out(State(dashboard): State<Dashboard>, parts: Parts) -> Response {
+    if let Ok(caller) = authenticate(&parts, &dashboard.api).await
+        && caller.token().purpose == TokenPurpose::Session
+    {
+        let change = Change::DeleteToken(caller.token().id);
+        let input = Input::Change { change, by: caller.name() };
+        if let Err(error) = dashboard.api.store().commit(dashboard.api.clock().now(), vec![input]).await {
+            tracing::warn!(
+                error = error_chain(&error),
+                "the session could not be removed; it ends by itself"
+            );
+        }
+    }
+    let mut response = Redirect::to("/login").into_response();
+    response.headers_mut().insert(header::SET_COOKIE, auth::end_session());
+    response
+}
+
+/// `POST /login/link`: an admin, as the server's own command line, makes a link for another who is locked out.
+pub(super) async fn link(State(dashboard): State<Dashboard>, parts: Parts) -> Result<Response, Problem> {
+    let caller = authenticate(&parts, &dashboard.api).await?;
+    if caller.role() != Role::Admin {
+        return Err(Problem::forbidden("this needs the role admin"));
+    }
+    let (store, now) = (dashboard.api.store(), dashboard.api.clock().now());
+    let path = tokens::login_link(store.as_ref(), dashboard.api.random(), &caller.name(), now).await;
+    let path = path.map_err(|error| match error {
+        TokenError::Store(error) => Problem::from(error),
+        TokenError::Random(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    })?;
+    let url = format!("{}{path}", dashboard.address(&parts));
+    Ok(axum::Json(serde_json::json!({ "url": url })).into_response())
+}
