@@ -8,6 +8,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use vilicus_core::{CheckResult, Millis, Status};
 
+use super::quantity::rounded;
+
 /// Why a look over the network gave nothing good: a sentence for people, and what it means.
 ///
 /// What the other side or the network does is CRITICAL. UNKNOWN is left for mistakes on the agent's own host.
@@ -76,7 +78,7 @@ pub(super) struct Connected {
 pub(super) async fn connect(host: &str, port: u16, deadline: &Deadline) -> Result<Connected, Fault> {
     let begin = Instant::now();
     let addresses = resolve(host, port, deadline).await?;
-    let dns_seconds = begin.elapsed().as_secs_f64();
+    let dns_seconds = seconds_since(begin);
     let mut fault = Fault::critical(format!("no address for host '{host}'"));
     for (tried, peer) in addresses.iter().enumerate() {
         let begin = Instant::now();
@@ -85,7 +87,7 @@ pub(super) async fn connect(host: &str, port: u16, deadline: &Deadline) -> Resul
             Ok(Ok(stream)) => {
                 // Without this the second of two small writes waits for the other side.
                 let _ = stream.set_nodelay(true);
-                let connect_seconds = begin.elapsed().as_secs_f64();
+                let connect_seconds = seconds_since(begin);
                 return Ok(Connected { stream, peer: *peer, dns_seconds, connect_seconds });
             }
             Ok(Err(error)) => fault = connect_fault(peer, &error),
@@ -95,6 +97,11 @@ pub(super) async fn connect(host: &str, port: u16, deadline: &Deadline) -> Resul
         }
     }
     Err(fault)
+}
+
+/// The time since a moment, in seconds, exact to the microsecond.
+pub(super) fn seconds_since(begin: Instant) -> f64 {
+    rounded(begin.elapsed().as_secs_f64(), 6)
 }
 
 async fn resolve(host: &str, port: u16, deadline: &Deadline) -> Result<Vec<SocketAddr>, Fault> {

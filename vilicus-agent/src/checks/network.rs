@@ -9,8 +9,8 @@ use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsEr
 
 use super::glob::Glob;
 use super::proc_file::{self, ProcError};
-use super::since::{Since, Step, growth};
-use super::{cannot_tell, describe, metric_name, quantity};
+use super::since::{Since, Step};
+use super::{cannot_tell, describe, metric_name, quantity, since};
 
 /// What a `network` check looks at.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -100,7 +100,8 @@ impl Network {
             // An interface that came up in between has no rate yet.
             let same = |before: &&Counters| before.interface == after.interface;
             let Some(before) = step.before.iter().find(same) else { continue };
-            let rate = |counter: fn(&Counters) -> u64| growth(counter(before), counter(after)) / step.seconds;
+            let rate =
+                |counter: fn(&Counters) -> u64| since::rate(counter(before), counter(after), step.seconds);
             let rates =
                 [rate(|c| c.in_bytes), rate(|c| c.out_bytes), rate(|c| c.in_errors), rate(|c| c.out_errors)];
             (received, sent) = (received + rates[0], sent + rates[1]);

@@ -13,9 +13,15 @@ pub(super) fn bytes(size: f64) -> String {
     format!("{size:.1} PiB")
 }
 
-/// A share of a whole in percent, 0 to 100; nothing of nothing is 0.
+/// A share of a whole in percent, 0 to 100 with two decimals; nothing of nothing is 0.
 pub(super) fn percent(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { (part / whole * 100.0).clamp(0.0, 100.0) } else { 0.0 }
+    if whole > 0.0 { rounded((part / whole * 100.0).clamp(0.0, 100.0), 2) } else { 0.0 }
+}
+
+/// A number with so many decimals: digits that are mere noise cost room in the history and on the screen.
+pub(super) fn rounded(number: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (number * scale).round() / scale
 }
 
 /// A time in seconds, as `12 ms` or `1.50 s`.
@@ -41,6 +47,7 @@ mod tests {
         for (time, text) in [(0.000_012, "12 µs"), (0.0123, "12 ms"), (1.5, "1.50 s")] {
             assert_eq!(seconds(time), text);
         }
-        assert_eq!((percent(1.0, 4.0), percent(0.0, 0.0)), (25.0, 0.0));
+        assert_eq!((percent(1.0, 3.0), percent(0.0, 0.0)), (33.33, 0.0));
+        assert_eq!((rounded(0.123_456_789, 6), rounded(1e300, 2)), (0.123_457, 1e300));
     }
 }

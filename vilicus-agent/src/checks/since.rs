@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vilicus_core::Millis;
 
+use super::quantity::rounded;
+
 /// How far apart the two samples of a first run are.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -89,9 +91,9 @@ pub(super) fn seconds_between<T>(before: &Sample<T>, after: &Sample<T>) -> f64 {
     after.at.saturating_duration_since(before.at).as_secs_f64().max(0.001)
 }
 
-/// How much a counter grew. One that is smaller than before was reset in between and counts from zero.
-pub(super) fn growth(before: u64, after: u64) -> f64 {
-    after.checked_sub(before).unwrap_or(after) as f64
+/// How much a counter grew a second. One that is smaller than before was reset in between and counts from zero.
+pub(super) fn rate(before: u64, after: u64, seconds: f64) -> f64 {
+    rounded(after.checked_sub(before).unwrap_or(after) as f64 / seconds, 3)
 }
 
 #[cfg(test)]
@@ -119,6 +121,6 @@ mod tests {
 
     #[test]
     fn a_reset_counter_counts_from_zero() {
-        assert_eq!((growth(5, 9), growth(9, 5)), (4.0, 5.0));
+        assert_eq!((rate(5, 9, 3.0), rate(9, 5, 10.0)), (1.333, 0.5));
     }
 }

@@ -7,8 +7,8 @@ use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsEr
 
 use super::memory::MEMINFO;
 use super::proc_file::{self, ProcError, number_after};
-use super::since::{Since, Step, growth};
-use super::{NoParams, cannot_tell, describe, quantity};
+use super::since::{Since, Step};
+use super::{NoParams, cannot_tell, describe, quantity, since};
 
 /// The `swap` kind.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +60,9 @@ impl Check for Swap {
 fn report(step: &Step<Reading>) -> CheckResult {
     let Reading { total, used, .. } = step.after;
     let percent = quantity::percent(used, total);
+    let page = rustix::param::page_size() as f64;
     let rate = |counter: fn(&Reading) -> u64| {
-        growth(counter(&step.before), counter(&step.after)) * rustix::param::page_size() as f64 / step.seconds
+        since::rate(counter(&step.before), counter(&step.after), step.seconds) * page
     };
     let (pages_in, pages_out) = (rate(|reading| reading.pages_in), rate(|reading| reading.pages_out));
     let output = if total > 0.0 {

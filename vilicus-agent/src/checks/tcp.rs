@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use vilicus_core::kind::MetricDescription;
 use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsError, async_trait};
 
-use super::connection::{Connected, Deadline, Fault, connect};
+use super::connection::{Connected, Deadline, Fault, connect, seconds_since};
 use super::tls::{Trust, handshake};
 use super::{describe, quantity};
 
@@ -122,7 +122,7 @@ impl Tcp {
         } else {
             self.converse(&mut stream, deadline).await?;
         }
-        let response_seconds = begin.elapsed().as_secs_f64();
+        let response_seconds = seconds_since(begin);
         let answered = if self.params.expect.is_some() { "answered as expected" } else { "answered" };
         let line = format!("{peer} {answered} in {}", quantity::seconds(response_seconds));
         Ok(CheckResult::ok(line)

@@ -8,23 +8,21 @@ use std::path::Path;
 
 use crate::checks::glob::{Glob, is_pattern};
 
-/// Programs that run what their arguments or input say.
+/// Programs that run what their arguments or input say: plugins around plugins, shells, interpreters, and tools
+/// that start, trace or wrap others.
 const RUNNERS: &str = "
-    negate urlize check_by_ssh check_multi check_nagios_plugin check_parallel nrpe_runner
-    sh ash bash csh dash elvish fish ksh ksh93 lksh mksh nu oksh osh pdksh posh pwsh rbash rc rksh sash tcsh yash
-    zsh busybox toybox static-sh
-    awk bun clisp deno ecl elixir erl escript expect gawk gdb ghci gjs groovy guile iex ipython irb java jjs
-    jruby js jshell julia lua luajit m4 mawk nawk node nodejs ocaml octave original-awk osascript perl php
-    phpdbg pry pypy python qjs R racket rake Rscript rscript ruby runghc sbcl scala scheme swipl tclsh wish
-    at batch bwrap capsh catchsegv cgexec chpst choom chroot chrt chvt cpulimit cron crontab daemon daemonize
-    dbus-launch dbus-run-session doas docker dumb-init eatmydata ed emacs entr env envdir ex exec fakechroot
-    fakeroot faketime find firejail flock gosu git ionice ip kubectl ld ld.so less linux32 linux64 logsave
-    lxc-attach lxc-execute ltrace machinectl make man minicom more nano nc ncat netcat newgrp nice nohup nsenter
-    numactl nvim openvt parallel perf pexec pkexec podman prlimit proot rlwrap rsh rsync rtkit run-one run-parts
-    runcon runit runsv runuser s6-setuidgid scp screen script sed service setarch setlock setpriv setsid
-    setuidgid sg socat softlimit split ssh sshpass start-stop-daemon stdbuf strace su sudo sudoedit systemctl
-    systemd-nspawn systemd-run tar taskset telnet tclsh tcpdump time timelimit timeout tini tmux torsocks trickle
-    tsocks unbuffer unshare valgrind vi view vim vimdiff watch wine xargs xvfb-run zip zsh-static
+    negate urlize check_by_ssh check_multi
+    sh ash bash csh dash elvish fish ksh lksh mksh nu oksh osh posh pwsh rbash rc sash tcsh yash zsh busybox toybox
+    awk bun deno elixir erl escript expect gawk gdb ghci gjs groovy guile irb java jjs jruby js jshell julia lua
+    luajit m4 mawk nawk node nodejs ocaml octave osascript perl php phpdbg pry pypy python qjs R racket rake
+    Rscript ruby runghc sbcl scala swipl tclsh wish
+    at batch bwrap capsh chpst choom chroot chrt cpulimit crontab dbus-run-session doas docker dumb-init
+    eatmydata ed emacs entr env ex fakeroot faketime find firejail flock git gosu ionice ip kubectl ld ld.so less
+    ltrace machinectl make man more nc ncat newgrp nice nohup nsenter numactl nvim parallel perf pexec pkexec
+    podman prlimit proot rlwrap rsync run-one run-parts runcon runuser scp screen script sed setarch setpriv
+    setsid sg socat softlimit ssh sshpass start-stop-daemon stdbuf strace su sudo systemd-nspawn systemd-run tar
+    taskset time timelimit timeout tini tmux torsocks tsocks unbuffer unshare valgrind vi view vim watch xargs
+    xvfb-run
 ";
 
 /// The allowed paths and patterns.

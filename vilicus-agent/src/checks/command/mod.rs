@@ -1,7 +1,7 @@
 //! The `command` kind: runs a monitoring plugin and reads what it says.
 //!
 //! Runs nothing unless the agent's own file allows it ([`policy`]): a server in wrong hands can't run programs
-//! here. No shell, no inherited environment; at the timeout its whole process group is ended ([`child`]).
+//! here. No shell, no inherited environment; at the timeout its whole process group is ended.
 
 mod allow;
 mod capture;

@@ -183,7 +183,7 @@ async fn what_ignores_sigterm_is_killed() {
 
 #[tokio::test]
 async fn a_gigabyte_of_output_is_cut_and_flows_by() {
-    let script = Script::new("echo 'OK | a=1'; head -c 1000000000 /dev/zero | tr '\\0' 'x'; exit 1");
+    let script = Script::new("echo 'OK | a=1'; head -c 1000000000 /dev/zero; exit 1");
     let result = script.run(120).await;
     assert_eq!((result.status, result.output.as_str()), (Some(Status::Warning), "OK"));
     assert!(result.truncated && result.metrics.len() == 1);

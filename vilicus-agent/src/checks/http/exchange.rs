@@ -13,7 +13,7 @@ use vilicus_core::Timestamp;
 
 use super::redirect::without_query;
 use super::request::Request;
-use crate::checks::connection::{Connected, Deadline, Fault, connect};
+use crate::checks::connection::{Connected, Deadline, Fault, connect, seconds_since};
 use crate::checks::tls::{Trust, certificate_days, handshake};
 
 /// How much of a body is read, in bytes.
@@ -56,7 +56,7 @@ pub(super) async fn exchange(
     let begin = Instant::now();
     let shaking = handshake(stream, request.host(), trust);
     let stream = deadline.within(format!("in the TLS handshake with {peer}"), shaking).await??;
-    let times = Times { tls_seconds: Some(begin.elapsed().as_secs_f64()), ..times };
+    let times = Times { tls_seconds: Some(seconds_since(begin)), ..times };
     let certificate_days = certificate_days(&stream, now);
     Ok(Answer { certificate_days, ..converse(request, stream, times, deadline).await? })
 }
@@ -74,7 +74,7 @@ where
         let sending =
             deadline.within(format!("waiting for an answer of {place}"), sender.send_request(message));
         let response = sending.await?.map_err(|error| broken(&place, &error))?;
-        let times = Times { first_byte_seconds: begin.elapsed().as_secs_f64(), ..times };
+        let times = Times { first_byte_seconds: seconds_since(begin), ..times };
         let (head, body) = response.into_parts();
         let body = deadline.within(format!("reading the answer of {place}"), read(body)).await?;
         let body = body.map_err(|error| broken(&place, &error))?;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use vilicus_core::kind::MetricDescription;
 use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsError, async_trait};
 
-use super::connection::{Deadline, Fault};
+use super::connection::{Deadline, Fault, seconds_since};
 use super::describe;
 use super::quantity;
 use super::tls::Trust;
@@ -138,7 +138,7 @@ impl Check for Http {
             Ok(answer) => answer,
             Err(fault) => return fault.into_result(),
         };
-        let response_seconds = begin.elapsed().as_secs_f64();
+        let response_seconds = seconds_since(begin);
         let place = redirect::without_query(&answer.url);
         let status = answer.status;
         let mut result = match self.expectations.judge(&answer) {
@@ -184,7 +184,9 @@ fn metrics(answer: &Answer, response_seconds: f64) -> Vec<Metric> {
         Metric::new("status_code", f64::from(answer.status.as_u16())),
         Metric::bytes("body_bytes", answer.body.len() as f64),
     ]);
-    metrics.extend(answer.certificate_days.map(|days| Metric::new("certificate_days", days)));
+    metrics.extend(
+        answer.certificate_days.map(|days| Metric::new("certificate_days", quantity::rounded(days, 2))),
+    );
     metrics
 }
 

@@ -29,7 +29,7 @@ impl Filter {
 }
 
 impl fmt::Display for Filter {
-    /// As it follows the word 'process' in a sentence.
+    /// As it follows the word 'process' in a sentence, with the space before it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         parts.extend(self.name.as_ref().map(|name| format!("'{name}'")));
@@ -37,6 +37,6 @@ impl fmt::Display for Filter {
         parts.extend(self.cmdline.as_ref().map(|part| format!("with '{part}' in its command line")));
         parts.extend(self.cmdline_regex.as_ref().map(|regex| format!("with a command line like '{regex}'")));
         parts.extend(self.user.as_ref().map(|user| format!("as user {user}")));
-        f.write_str(if parts.is_empty() { "at all".to_owned() } else { parts.join(" ") }.as_str())
+        parts.iter().try_for_each(|part| write!(f, " {part}"))
     }
 }

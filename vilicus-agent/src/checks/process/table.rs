@@ -52,7 +52,7 @@ struct Process {
     threads: u64,
     rss_bytes: u64,
     /// `None` when the agent may not look.
-    open_files: Option<usize>,
+    open_files: Option<u64>,
 }
 
 impl Snapshot {
@@ -73,17 +73,17 @@ impl Snapshot {
         used.sum::<f64>().max(0.0)
     }
 
-    pub(super) fn rss_bytes(&self) -> f64 {
-        self.processes.iter().map(|process| process.rss_bytes as f64).sum()
+    pub(super) fn rss_bytes(&self) -> u64 {
+        self.processes.iter().map(|process| process.rss_bytes).sum()
     }
 
-    pub(super) fn threads(&self) -> f64 {
-        self.processes.iter().map(|process| process.threads as f64).sum()
+    pub(super) fn threads(&self) -> u64 {
+        self.processes.iter().map(|process| process.threads).sum()
     }
 
     /// The open files of all of them, if all may be looked at.
-    pub(super) fn open_files(&self) -> Option<f64> {
-        self.processes.iter().map(|process| process.open_files.map(|files| files as f64)).sum()
+    pub(super) fn open_files(&self) -> Option<u64> {
+        self.processes.iter().map(|process| process.open_files).sum()
     }
 
     /// The ages of the oldest and of the newest in seconds; zero when there is none.
@@ -247,8 +247,8 @@ fn effective_uid(folder: &Path) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn open_files(folder: &Path) -> Option<usize> {
-    fs::read_dir(folder.join("fd")).ok().map(Iterator::count)
+fn open_files(folder: &Path) -> Option<u64> {
+    fs::read_dir(folder.join("fd")).ok().map(|files| files.count() as u64)
 }
 
 /// Reads `pid (name) state ppid …`; the name may hold anything, parentheses too.
