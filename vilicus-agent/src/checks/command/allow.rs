@@ -90,9 +90,13 @@ fn runs_others(command: &str) -> bool {
 
 /// Looks a file name up, also without its version: `python3.11` is `python`.
 fn is_runner(name: &str) -> bool {
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '_'));
+    let name = name.strip_suffix("-static").unwrap_or(name);
+    let letters = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+    let (stem, version) = name.split_at(letters);
     let listed = |name: &str| RUNNERS.split_whitespace().any(|runner| runner == name);
-    listed(name) || listed(bare) || name.starts_with("ld-") || name.starts_with("ld.")
+    let after = version.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let versioned = version.len() > after.len() && (after.is_empty() || after.starts_with('-'));
+    listed(name) || (versioned && listed(stem)) || name.starts_with("ld-")
 }
 
 #[cfg(test)]
@@ -129,12 +133,26 @@ mod tests {
     #[test]
     fn a_pattern_never_reaches_what_runs_other_programs() {
         let all = list(&["/**"]);
-        for name in
-            ["sh", "bash", "python3", "python3.11", "perl5.36.0", "env", "sudo", "nice", "xargs", "ksh93"]
-        {
+        for name in [
+            "sh",
+            "bash",
+            "python3",
+            "python3.11",
+            "perl5.36.0",
+            "env",
+            "sudo",
+            "nice",
+            "xargs",
+            "ksh93",
+            "bash-static",
+            "perl5.36-x86_64-linux-gnu",
+            "ld-linux-x86-64.so.2",
+        ] {
             assert!(!all.permits(&format!("/opt/{name}")), "{name}");
         }
-        for name in ["check_http", "check_ssh", "check_file_age", "envoy_check"] {
+        for name in
+            ["check_http", "check_ssh", "check_file_age", "envoy_check", "time-check.sh", "git2_status"]
+        {
             assert!(all.permits(&format!("/opt/{name}")), "{name}");
         }
     }

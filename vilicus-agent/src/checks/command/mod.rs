@@ -13,9 +13,11 @@ mod safety;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 use vilicus_core::kind::MetricDescription;
 use vilicus_core::plugin::PluginOutput;
 use vilicus_core::result::CUT_MARK;
@@ -116,15 +118,13 @@ struct Command {
 #[async_trait]
 impl Check for Command {
     async fn run(&self, cx: &CheckContext) -> CheckResult {
+        let begin = Instant::now();
         if let Err(refusal) = self.permission(cx).await {
-            return CheckResult::unknown(refusal);
+            return refusal;
         }
-        let program = match self.program() {
-            Ok(program) => program,
-            Err(problem) => return CheckResult::unknown(problem),
-        };
-        match child::run(&program, cx.timeout.into()).await {
-            Ok(finished) => report(finished, cx),
+        let time_left = Duration::from(cx.timeout).saturating_sub(begin.elapsed());
+        match child::run(&self.program(), time_left).await {
+            Ok(finished) => report(&finished, cx),
             Err(exit) => PluginOutput::parse("").into_result(&exit),
         }
     }
@@ -132,55 +132,51 @@ impl Check for Command {
 
 impl Command {
     /// Asks whether this host lets the check run. Looks at files, which may hang.
-    async fn permission(&self, cx: &CheckContext) -> Result<(), String> {
+    async fn permission(&self, cx: &CheckContext) -> Result<(), CheckResult> {
         if let Some(name) = self.params.env.keys().find(|name| !self.policy.may_set(name)) {
-            return Err(format!("not allowed by the agent's [command] env list: {name}"));
+            let refusal = format!("not allowed by the agent's [command] env list: {name}");
+            return Err(CheckResult::unknown(refusal));
         }
         let (policy, command) = (Arc::clone(&self.policy), self.params.command.clone());
         let ask = move || policy.permits(&command).and_then(|()| safety::inspect(&command));
         let answer = self.places.call(&self.params.command, cx.timeout.into(), ask).await;
-        answer.map_err(|_| format!("{} did not answer within {}", self.params.command, cx.timeout))?
+        let late = |_| format!("{} did not answer within {}", self.params.command, cx.timeout);
+        answer.map_err(|error| CheckResult::critical(late(error)))?.map_err(CheckResult::unknown)
     }
 
-    fn program(&self) -> Result<Program<'_>, String> {
+    fn program(&self) -> Program<'_> {
         let account = self.policy.account();
         let home = account.map_or_else(environment::own_home, |account| account.home.clone());
-        Ok(Program {
+        Program {
             path: &self.params.command,
             args: &self.params.args,
             env: environment::of_child(&home, &self.params.env),
             dir: self.params.dir.as_deref().unwrap_or("/"),
             stdin: self.params.stdin.as_deref().unwrap_or_default(),
             ids: account.map(|account| (account.uid, account.gid)),
-        })
+        }
     }
 }
 
-fn report(finished: Finished, cx: &CheckContext) -> CheckResult {
-    let stdout = finished.stdout.to_text();
-    let said = PluginOutput::parse(&stdout);
+fn report(finished: &Finished, cx: &CheckContext) -> CheckResult {
+    let (stdout, stderr) = (finished.stdout.to_text(), finished.stderr.to_text());
+    let (said, errors) = (stdout.trim(), stderr.trim());
     let mut result = match &finished.ending {
-        Ending::Exited(exit) => said.into_result(exit),
-        Ending::TimedOut => {
-            let so_far =
-                if stdout.trim().is_empty() { String::new() } else { format!("so far: {}", stdout.trim()) };
-            CheckResult::critical(format!("timed out after {}", cx.timeout)).long_output(so_far)
-        }
+        Ending::Exited(exit) => PluginOutput::parse(&stdout).into_result(exit),
+        Ending::TimedOut => CheckResult::critical(format!("timed out after {}", cx.timeout)),
     };
-    let mut add = |line: &str| {
-        let separator = if result.long_output.is_empty() { "" } else { "\n" };
-        result.long_output.push_str(&format!("{separator}{line}"));
-    };
-    if finished.stdout.is_cut() {
-        add(CUT_MARK);
+    let mut lines = vec![std::mem::take(&mut result.long_output)];
+    if finished.ending == Ending::TimedOut && !said.is_empty() {
+        lines.push(format!("so far: {said}"));
     }
-    let errors = finished.stderr.to_text();
-    if stdout.trim().is_empty() && !errors.trim().is_empty() {
-        add(&format!("standard error: {}", errors.trim()));
+    if said.is_empty() && !errors.is_empty() {
+        lines.push(format!("standard error: {errors}"));
     }
-    finished.remarks.iter().for_each(|remark| add(remark));
     result.truncated = finished.stdout.is_cut();
-    result
+    lines.extend(result.truncated.then(|| CUT_MARK.to_owned()));
+    lines.extend(finished.remarks.iter().map(|remark| (*remark).to_owned()));
+    lines.retain(|line| !line.is_empty());
+    result.long_output(lines.join("\n"))
 }
 
 #[cfg(test)]
