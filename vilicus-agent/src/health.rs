@@ -116,6 +116,13 @@ impl HealthView {
         }
     }
 
+    /// Forgets the result of a check that no longer runs: it says nothing about now.
+    pub(crate) fn forget(&self, name: &str) {
+        if let Some(watched) = self.lock().checks.get_mut(name) {
+            watched.last = None;
+        }
+    }
+
     /// Notes how it stands with the server; `at` when it answered.
     pub(crate) fn note_contact(&self, at: Option<Timestamp>, buffered: u64, dropped: u64) {
         let mut health = self.lock();

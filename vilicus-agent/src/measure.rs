@@ -155,10 +155,14 @@ impl Measurer {
     }
 
     fn replace_checks(&mut self, specs: Vec<CheckSpec>, interval: Millis) {
-        let mut kept = BTreeSet::new();
-        for spec in specs.into_iter().filter(|spec| spec.enabled) {
-            if let Some(key) = self.plan_spec(spec, interval) {
-                kept.insert(key);
+        // What the program brought runs on when the server does not know it: the health view and the notifiers do.
+        let mut kept: BTreeSet<Key> = self.own.iter().map(|own| Key::Own(own.name.clone())).collect();
+        for spec in specs {
+            if spec.enabled {
+                kept.extend(self.plan_spec(spec, interval));
+            } else if spec.own {
+                self.outlet.health.forget(&spec.name);
+                kept.remove(&Key::Own(spec.name.into()));
             }
         }
         self.jobs.retain(|key, _| kept.contains(key));

@@ -31,8 +31,8 @@ const MAX_BATCH: usize = 1_000;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// How long results gather before they are sent: those of one moment travel together.
 const GATHER: Duration = Duration::from_millis(200);
-/// An agent that has nothing to say asks this often whether its checks changed.
-const POLL: Millis = Millis::from_secs(10);
+/// An agent that has nothing to say asks this often whether its checks changed: so soon is a new one run.
+const POLL: Millis = Millis::from_secs(5);
 /// How long an agent that ends tries to deliver what it has.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// An announcement that the server did not take is tried again after this long.
@@ -52,6 +52,7 @@ pub(crate) struct Reporter {
     announcements: Vec<Announcement>,
     /// Who the server takes us for; `None` until it has said so, and again after it refused us.
     agent: Option<AgentRecord>,
+    wants_agent: bool,
     /// The version of the configuration that the last answer named.
     config_etag: Option<String>,
     /// The version of the checks that we have.
@@ -98,6 +99,7 @@ impl Reporter {
             host,
             announcements,
             agent: None,
+            wants_agent: true,
             config_etag: None,
             checks_etag: None,
             wants_checks: true,
@@ -196,9 +198,12 @@ impl Reporter {
         let sent = self.clock.elapsed();
         let answer = self.transport.agent().await?;
         let agent = self.answered(answer, sent);
-        info!(agent = %printable(&agent.name), id = %agent.id, interval = %agent.check_interval, "the server knows this agent");
+        if self.agent.is_none() {
+            let (name, interval) = (printable(&agent.name), agent.check_interval);
+            info!(agent = %name, id = %agent.id, %interval, "the server knows this agent");
+        }
         self.config_etag.clone_from(&agent.config_etag);
-        self.wants_checks = true;
+        (self.wants_agent, self.wants_checks) = (false, true);
         self.agent = Some(agent);
         Ok(())
     }
@@ -211,7 +216,7 @@ impl Reporter {
                 self.announce_at = None;
             }
             // What the server does not take must not stop everything else.
-            Err(error) if error.blames_content() => {
+            Err(error @ TransportError::Refused { .. }) => {
                 error!(error = %printable(&error_chain(&error)), "the server does not take this program's own checks");
                 self.announce_at = Some(sent.plus(ANNOUNCE_AGAIN));
             }
@@ -311,7 +316,7 @@ impl Reporter {
         if orders.config_etag.is_some() && orders.config_etag != self.config_etag {
             self.config_etag = orders.config_etag;
             // The agent's own settings may have changed as well as its checks: ask for both.
-            self.agent = None;
+            self.wants_agent = true;
         }
         for (check, delay) in orders.run {
             let own = self.ids.iter().find(|(_, id)| **id == check);

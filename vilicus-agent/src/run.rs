@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_takes_too_long_is_dropped_with_its_status() {
-        let hanging = job(|| std::future::pending::<()>());
+        let hanging = job(std::future::pending::<()>);
         let result = run(hanging.clone()).await;
         assert_eq!((result.status, result.output.as_str()), (Some(Status::Critical), "timed out after 10s"));
         let result = run(Job { timeout_status: Status::Warning, ..hanging }).await;

@@ -1,4 +1,5 @@
 //! The agent against a server that speaks the contract over real sockets: also when it is away, busy or unwilling.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end here")]
 
 mod server;
 
@@ -201,6 +202,35 @@ async fn own_checks_are_announced_and_their_results_wait_for_an_id() {
     assert_eq!(state.arrivals[0]["metrics"][0]["value"], 3.0);
     assert!(state.arrivals[0].get("status").is_none(), "thresholds judge, not the agent");
     assert!(state.signed_off);
+}
+
+#[tokio::test]
+async fn own_checks_run_on_when_the_server_does_not_take_them_and_stop_when_it_says_so() {
+    let server = Server::start(vec![check_object(7, "counting")]).await;
+    server.state().refuse_announcements = true;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let own = check::from_fn(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { false }
+    });
+    let own = OwnCheck::new("own", own).every(Millis::from_secs(1));
+    let transport = HttpTransport::new(&server.url(), &TOKEN.into(), HttpOptions::default()).unwrap();
+    let agent = Agent::builder().transport(transport).own_check(own).build().unwrap();
+    let health = agent.health();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ended = tokio::spawn(agent.run(async { stopped.await.unwrap_or(()) }));
+    until("a result of the server's check", || server.state().count(7) >= 1).await;
+    let before = runs.load(Ordering::Relaxed);
+    until("another run of our own", || runs.load(Ordering::Relaxed) > before).await;
+    assert!(!health.is_healthy());
+    server
+        .state()
+        .checks
+        .push(json!({"id": 9, "name": "own", "kind": "app", "origin": "agent", "enabled": false}));
+    until("no word of it in the health view", || health.status().is_none()).await;
+    stop.send(()).unwrap();
+    ended.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! HTTPS against a certificate authority of one's own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end here")]
 
 mod server;
 

@@ -147,7 +147,7 @@ impl HttpCarrier {
                 None => return Err(CarrierError::new("the connection broke").source(failed.into_error())),
             },
         };
-        let keep = !response.headers().get(CONNECTION).is_some_and(|value| value == "close");
+        let keep = response.headers().get(CONNECTION).is_none_or(|value| value != "close");
         let response = self.read(response).await?;
         if keep {
             *slot = Some(sender);

@@ -34,9 +34,15 @@ impl WireAgent {
             id: self.id.into(),
             name: self.name,
             check_interval: Millis::new(self.check_interval_ms),
-            config_etag: self.config_etag,
+            config_etag: self.config_etag.map(bare),
         }
     }
+}
+
+/// A version without what only a header has around it.
+fn bare(etag: String) -> String {
+    let bare = etag.strip_prefix("W/").unwrap_or(&etag);
+    bare.trim_matches('"').to_owned()
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +115,7 @@ impl From<WireOrders> for Orders {
     fn from(orders: WireOrders) -> Self {
         let run = orders.run.unwrap_or_default();
         let run = run.into_iter().map(|run| (CheckId::from(run.check), Millis::new(run.in_ms))).collect();
-        Self { config_etag: orders.config_etag, run }
+        Self { config_etag: orders.config_etag.map(bare), run }
     }
 }
 
@@ -324,10 +330,11 @@ mod tests {
     #[test]
     fn an_answer_carries_orders() {
         let json = r#"{"accepted": 2, "duplicates": 1, "rejected": [{"index": 0, "status": 422, "detail": "bad"}],
-            "config_etag": "abc", "run": [{"check": 7, "in_ms": 15000}], "more": true}"#;
+            "config_etag": "\"abc\"", "run": [{"check": 7, "in_ms": 15000}], "more": true}"#;
         let outcome = Outcome::from(serde_json::from_str::<WireOutcome>(json).unwrap());
         assert_eq!(outcome.orders.run, [(CheckId::new(7).unwrap(), Millis::from_secs(15))]);
         assert_eq!((outcome.accepted, outcome.rejected[0].status), (2, 422));
+        assert_eq!(outcome.orders.config_etag.as_deref(), Some("abc"));
     }
 
     #[test]

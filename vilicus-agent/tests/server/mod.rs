@@ -2,6 +2,7 @@
 //!
 //! It keeps every result that it accepted, by (check, timestamp), as the real one does.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end here")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -25,6 +26,9 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) const TOKEN: &str = "vil_test_token_that_no_log_may_show";
 pub(crate) const ENROLL_TOKEN: &str = "vil_enroll_token_that_no_log_may_show";
 
+/// An answer that is ready: status, headers, body.
+type Canned = (u16, Vec<(&'static str, String)>, String);
+
 /// What the server knows, and how it shall behave.
 #[derive(Default)]
 pub(crate) struct State {
@@ -38,8 +42,8 @@ pub(crate) struct State {
     pub(crate) duplicates: usize,
     /// The sizes of the batches that were accepted.
     pub(crate) batches: Vec<usize>,
-    /// Answers to give instead of the next ones: status, headers, body.
-    pub(crate) instead: VecDeque<(u16, Vec<(&'static str, String)>, String)>,
+    /// Answers to give instead of the next ones.
+    pub(crate) instead: VecDeque<Canned>,
     /// Batches larger than this are answered with a 413.
     pub(crate) max_batch: Option<usize>,
     /// Results of this check are rejected.
@@ -48,6 +52,7 @@ pub(crate) struct State {
     pub(crate) run: Vec<Value>,
     pub(crate) check_ins: Vec<Value>,
     pub(crate) announced: Vec<Value>,
+    pub(crate) refuse_announcements: bool,
     pub(crate) signed_off: bool,
     pub(crate) applications: Vec<Value>,
     /// Requests in the order in which they came, as `GET /path`.
@@ -241,6 +246,9 @@ fn checks(state: &State, request: &Request<Bytes>) -> Response<Full<Bytes>> {
 }
 
 fn announce(state: &mut State, body: &Value) -> Response<Full<Bytes>> {
+    if state.refuse_announcements {
+        return reply(state, 422, &json!({"detail": "not these"}));
+    }
     state.announced = body["objects"].as_array().unwrap().clone();
     let objects = state.announced.clone();
     reply(state, 200, &json!({"objects": objects, "config_etag": state.etag()}))
