@@ -179,7 +179,7 @@ fn starters() -> [(&'static str, &'static str, Value, Value, &'static str); 6] {
             "local-load",
             "load",
             json!({"per_core": true}),
-            json!({"load15": {"warning": "4", "critical": "8"}}),
+            json!({"load15": {"warning": "5", "critical": "10"}}),
             "Programs that wait for a processor, for each of them",
         ),
         ("local-uptime", "uptime", json!({}), json!({}), "Since when the host runs"),

@@ -64,7 +64,8 @@ pub fn router(metrics: Metrics) -> axum::Router {
 async fn answer(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
     if !metrics.admits(&headers) {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, challenge, "send the metrics token as a bearer token\n").into_response();
+        return (StatusCode::UNAUTHORIZED, challenge, "send the metrics token as a bearer token\n")
+            .into_response();
     }
     match metrics.text().await {
         Ok(text) => {
@@ -121,7 +122,8 @@ impl Metrics {
 
     async fn checks(&self, registry: &mut Registry) -> Result<(), StoreError> {
         let checks = self.store.checks(&CheckFilter::default(), Page::ALL).await?.objects;
-        let mut counts = BTreeMap::from(["pending", "ok", "warning", "critical", "unknown"].map(|word| (word, 0)));
+        let mut counts =
+            BTreeMap::from(["pending", "ok", "warning", "critical", "unknown"].map(|word| (word, 0)));
         for check in &checks {
             *counts.entry(word(check)).or_insert(0) += 1;
         }
@@ -134,7 +136,8 @@ impl Metrics {
     }
 
     async fn channels(&self, registry: &mut Registry) -> Result<(), StoreError> {
-        let (waiting, age) = (Family::<ByChannel, Gauge>::default(), Family::<ByChannel, Gauge<f64, AtomicU64>>::default());
+        let (waiting, age) =
+            (Family::<ByChannel, Gauge>::default(), Family::<ByChannel, Gauge<f64, AtomicU64>>::default());
         let paused = Family::<ByChannel, Gauge>::default();
         let now = self.clock.now();
         for channel in self.store.channels().await? {

@@ -250,7 +250,8 @@ impl Settings {
     /// # Errors
     /// See [`SettingsError`].
     pub fn resolve(strong: Layer, weak: Layer, environment: &Environment<'_>) -> Result<Self, SettingsError> {
-        let secret = |name, strong: Option<SecretSource>, weak| read_token(name, strong.or(weak), environment);
+        let secret =
+            |name, strong: Option<SecretSource>, weak| read_token(name, strong.or(weak), environment);
         let default = Self::default();
         Ok(Self {
             listen: strong.listen.or(weak.listen).map(listen).transpose()?.unwrap_or(default.listen),

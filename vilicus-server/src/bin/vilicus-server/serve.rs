@@ -63,6 +63,10 @@ fn failure(error: ServerError) -> Failure {
     let text = error_chain(&error);
     match error {
         ServerError::StoreLost { .. } | ServerError::Store(_) => Failure::store(text),
+        // An address in use may be free later; one that is not of this host, or not allowed, stays so.
+        ServerError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Failure::new(text)
+        }
         ServerError::Tls(_) | ServerError::Listen { .. } => Failure::config(text),
         _ => Failure::new(text),
     }
