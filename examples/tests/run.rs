@@ -104,3 +104,15 @@ fn a_custom_kind_measures_and_refuses() {
     assert!(output.status.success() && text.contains(" files in "), "{text}");
     assert!(text.contains("did you mean 'path'"), "{text}");
 }
+
+#[test]
+fn an_embedded_server_watches_its_host_and_ends_with_its_input() {
+    let (mut running, mut output) = Running::start(example("embedded_server").arg("127.0.0.1:0"));
+    let link = next_line(&mut output);
+    let address =
+        link.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
+    wait_for(address, "/metrics", "vilicus_agents{state=\"up\"} 1");
+    assert!(link.contains("/login"), "{link}");
+    drop(running.0.stdin.take());
+    assert!(running.0.wait().unwrap().success());
+}
