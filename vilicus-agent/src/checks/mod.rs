@@ -129,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_has_a_page_that_names_each_parameter_and_metric() {
+        let kinds = stock_kinds(StockOptions::default());
+        for name in kinds.names() {
+            let path = format!("{}/../docs/checks/{name}.md", env!("CARGO_MANIFEST_DIR"));
+            let page = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let kind = kinds.describe(name).unwrap();
+            let parameters = kind.params_schema["properties"].as_object().cloned().unwrap_or_default();
+            let metrics = kind.metrics.iter().map(|metric| metric.name.to_owned());
+            for word in parameters.into_iter().map(|(parameter, _)| parameter).chain(metrics) {
+                assert!(page.contains(&format!("`{word}`")), "{path} does not name {word}");
+            }
+        }
+    }
+
+    #[test]
     fn a_misspelled_parameter_is_refused_with_the_nearest_name() {
         let kinds = stock_kinds(StockOptions::default());
         for (kind, params, words) in [
