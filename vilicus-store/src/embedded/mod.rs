@@ -23,6 +23,7 @@
 mod changes;
 mod checkpoint;
 mod chunk;
+mod clock;
 mod deadlines;
 mod effect;
 mod history;

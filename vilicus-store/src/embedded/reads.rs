@@ -251,7 +251,7 @@ pub(crate) fn events(
     let wanted = |event: &Event| {
         query.since.is_none_or(|since| event.at >= since) && query.until.is_none_or(|until| event.at < until)
     };
-    entries(shared, engine, &range, query.limit, &wanted, |truth| &truth.events)
+    entries(shared, engine, &range, query.limit, shared.durable(), &wanted, |truth| &truth.events)
 }
 
 /// Messages, those that wait and those that are done.
@@ -282,7 +282,8 @@ pub(crate) fn notifications(
         };
         truth.queue.rows().filter(in_range).filter(about).filter(|row| wanted(row)).cloned().collect()
     };
-    let mut rows = entries(shared, engine, &range, query.limit, &wanted, |truth| &truth.finished)?;
+    // Also those whose end is not durable yet: they wait no longer, and must not be out of sight meanwhile.
+    let mut rows = entries(shared, engine, &range, query.limit, u64::MAX, &wanted, |truth| &truth.finished)?;
     rows.extend(pending);
     // A message that was finished in between is found twice: the later word counts, and sorting is stable.
     rows.sort_by_key(|row| row.id);
@@ -311,16 +312,17 @@ pub(crate) fn notification(
     }
 }
 
-/// The entries of a trail, from memory and disk together.
+/// The entries of a trail up to the record `durable`, from memory and disk together.
 fn entries<T: Entry>(
     shared: &Shared,
     engine: &dyn Engine,
     range: &Range,
     limit: usize,
+    durable: u64,
     wanted: &dyn Fn(&T) -> bool,
     trail: impl Fn(&Truth) -> &Trail<T>,
 ) -> Result<Vec<Arc<T>>, EngineError> {
-    let (in_memory, is_all) = trail(&shared.read()).read(range, shared.durable());
+    let (in_memory, is_all) = trail(&shared.read()).read(range, durable);
     let mut found: Vec<Arc<T>> = in_memory.into_iter().filter(|entry| wanted(entry)).collect();
     let is_enough = is_all || range.order == Order::NewestFirst && T::IN_ORDER && found.len() >= limit;
     if !is_enough {

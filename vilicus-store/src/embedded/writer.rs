@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use vilicus_core::{Millis, Timestamp};
 
 use crate::embedded::checkpoint::Checkpoint;
+use crate::embedded::clock::Deadline;
 use crate::embedded::journal::{self, Journal};
 use crate::embedded::recovery::{self, Recovered};
 use crate::embedded::shared::Shared;
@@ -100,6 +101,8 @@ struct Fault {
     failures: u32,
     /// Whether memory is ahead of the disk.
     ahead: bool,
+    /// When the engine is tried again, however many ask meanwhile.
+    next_try: Deadline,
 }
 
 impl<E: Engine> Writer<E> {
@@ -154,8 +157,10 @@ impl<E: Engine> Writer<E> {
             return Ok(Some(job));
         }
         if let Some(fault) = &self.fault {
-            let wait = retry_after(fault);
-            return match self.jobs.recv_timeout(wait.into()) {
+            let wait = fault.next_try.remaining();
+            let job =
+                if wait.is_zero() { Err(RecvTimeoutError::Timeout) } else { self.jobs.recv_timeout(wait) };
+            return match job {
                 Ok(job) => Ok(Some(job)),
                 Err(RecvTimeoutError::Timeout) => {
                     self.mend();
@@ -414,7 +419,8 @@ impl<E: Engine> Writer<E> {
         let detail = chain(error);
         tracing::error!(error = %detail, "the store cannot write");
         self.checkpoint = None;
-        self.fault = Some(Fault { kind: error.kind(), detail, failures: 0, ahead });
+        let next_try = Deadline::after(Duration::ZERO);
+        self.fault = Some(Fault { kind: error.kind(), detail, failures: 0, ahead, next_try });
         self.answer_waiting();
         // Most faults pass at once; the first try costs no waiting.
         self.mend();
@@ -452,6 +458,7 @@ impl<E: Engine> Writer<E> {
             Err(error) => {
                 fault.failures = fault.failures.saturating_add(1);
                 (fault.kind, fault.detail) = (error.kind(), chain(&error));
+                fault.next_try = Deadline::after(retry_after(&fault).into());
                 self.shared.note_fault(&fault.detail, fault.is_fatal());
                 self.fault = Some(fault);
             }
