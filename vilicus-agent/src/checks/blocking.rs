@@ -55,7 +55,11 @@ impl Places {
             thread.await.map_err(|_| DidNotAnswer)
         };
         timeout(limit, on_thread).await.unwrap_or_else(|_| {
-            place.hangs.store(place.turn.try_lock().is_err(), Ordering::Release);
+            // In this order, so that a call that comes back right now leaves no mark behind.
+            place.hangs.store(true, Ordering::Release);
+            if place.turn.try_lock().is_ok() {
+                place.hangs.store(false, Ordering::Release);
+            }
             Err(DidNotAnswer)
         })
     }
