@@ -4,8 +4,14 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use vilicus_server::{Clock as _, Server, SystemClock, tokens};
+use vilicus_store::inventory::Role;
+use vilicus_store::{Options, Store, url};
+
+const ADMIN: &str = "an-admin-token-of-the-tests-0123456789";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Cargo builds the examples of a package beside its tests.
@@ -45,7 +51,7 @@ fn free_address() -> SocketAddr {
 fn wait_for(address: SocketAddr, path: &str, expected: &str) -> String {
     let (pause, mut answer) = (Duration::from_millis(50), String::new());
     for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
-        answer = get(address, path).unwrap_or_default();
+        answer = ask(address, "GET", path, "").unwrap_or_default();
         if answer.contains(expected) {
             return answer;
         }
@@ -54,10 +60,16 @@ fn wait_for(address: SocketAddr, path: &str, expected: &str) -> String {
     panic!("no '{expected}' from {path}, but: {answer}");
 }
 
-fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+/// One request, as an admin where that is asked for.
+fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {ADMIN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
@@ -115,4 +127,29 @@ fn an_embedded_server_watches_its_host_and_ends_with_its_input() {
     assert!(link.contains("/login"), "{link}");
     drop(running.0.stdin.take());
     assert!(running.0.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_agent_shows_up_on_a_server() {
+    let now = SystemClock::new().now();
+    let store: Arc<dyn Store> = url::open("memory:", Options::new(now, [7; 16])).unwrap();
+    tokens::ensure(store.as_ref(), "tests", Role::Admin, &ADMIN.into(), None, now).await.unwrap();
+    let server = Server::builder().listen(([127, 0, 0, 1], 0).into()).store(store).build().await.unwrap();
+    let address = server.addresses()[0];
+    tokio::spawn(server.run(std::future::pending()));
+
+    tokio::task::spawn_blocking(move || {
+        ask(address, "POST", "/api/v1/agent/", r#"{"name": "shop"}"#).unwrap();
+        let token = r#"{"name": "shop", "role": "agent", "agent": "shop"}"#;
+        let answer = ask(address, "POST", "/api/v1/token/", token).unwrap();
+        let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let mut app = example("embedded_agent");
+        app.arg(free_address().to_string());
+        app.env("VILICUS_SERVER", format!("http://{address}")).env("VILICUS_TOKEN", token);
+        let (_running, _) = Running::start(&mut app);
+        let answer = wait_for(address, "/api/v1/check/?agent=shop&name=jobs", "\"status\":\"OK\"");
+        assert!(answer.contains("\"origin\":\"agent\""), "{answer}");
+    })
+    .await
+    .unwrap();
 }
