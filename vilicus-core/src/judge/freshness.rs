@@ -36,11 +36,12 @@ impl Contact {
     /// Notes that the agent was heard of at this moment.
     pub fn note(&mut self, at: Timestamp) {
         let longest = self.check_interval.plus(CONTACT_SLACK);
-        let unbroken = self.last.is_some_and(|last| at.since(last) <= longest);
+        // A last contact in the future means that a clock was repaired: it counts no longer.
+        let unbroken = self.last.is_some_and(|last| last <= at && at.since(last) <= longest);
         if !unbroken || self.since.is_none() {
             self.since = Some(at);
         }
-        self.last = self.last.max(Some(at));
+        self.last = Some(at);
     }
 
     /// How long the agent may be silent: `check_interval × 2 + grace`.
@@ -116,6 +117,14 @@ mod tests {
     fn an_agent_is_down_after_two_intervals_and_grace() {
         let mut contact = Contact::new(Millis::from_secs(60));
         assert_eq!(contact.down_at(LONG_AGO), None);
+        contact.note(at(100));
+        assert_eq!(contact.down_at(LONG_AGO), Some(at(250)));
+    }
+
+    #[test]
+    fn a_repaired_clock_does_not_hide_silence() {
+        let mut contact = Contact::new(Millis::from_secs(60));
+        contact.note(at(1_000_000));
         contact.note(at(100));
         assert_eq!(contact.down_at(LONG_AGO), Some(at(250)));
     }
