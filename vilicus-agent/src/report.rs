@@ -158,8 +158,8 @@ impl Reporter {
     /// Does what is due first.
     async fn step(&mut self) -> Result<Step, TransportError> {
         let now = self.clock.elapsed();
-        let Some((agent, check_interval)) = self.agent.as_ref().map(|agent| (agent.id, agent.check_interval))
-        else {
+        let known = self.agent.as_ref().filter(|_| !self.wants_agent);
+        let Some((agent, check_interval)) = known.map(|agent| (agent.id, agent.check_interval)) else {
             self.meet().await?;
             return Ok(Step::Made);
         };
