@@ -7,6 +7,7 @@
 //! *Source:* <https://www.monitoring-plugins.org/doc/guidelines.html#AEN201> (performance data).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::metric::{Metric, Unit};
@@ -45,18 +46,22 @@ impl fmt::Display for BadItem {
 /// ```
 #[must_use]
 pub fn parse(text: &str) -> (Vec<Metric>, Vec<BadItem>) {
-    let mut metrics: Vec<Metric> = Vec::new();
-    let mut bad = Vec::new();
+    let (mut metrics, mut bad) = (Vec::new(), Vec::new());
+    let mut labels = BTreeSet::new();
     for item in (Items { rest: text }) {
         let read = match item {
-            Ok(item) if metrics.iter().any(|metric| metric.name == item.label) => {
+            Ok(item) if labels.contains(item.label.as_ref()) => {
                 Err(BadItem::new(item.text, "the label was there before"))
             }
             Ok(item) => read_item(&item, &mut bad),
             Err(problem) => Err(problem),
         };
         match read {
-            Ok(metric) => metrics.extend(metric),
+            Ok(Some(metric)) => {
+                labels.insert(metric.name.clone());
+                metrics.push(metric);
+            }
+            Ok(None) => {}
             Err(problem) => bad.push(problem),
         }
     }

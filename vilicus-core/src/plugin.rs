@@ -15,6 +15,9 @@ use crate::status::Status;
 /// What stands in the place of an output that is empty.
 pub const NO_OUTPUT: &str = "(no output)";
 
+/// So many unreadable perfdata items are shown; a text full of them says nothing more.
+const SHOWN_PROBLEMS: usize = 5;
+
 /// The output of a plugin, taken apart: `text | perfdata`, then long text, then more perfdata after another `|`.
 ///
 /// ```
@@ -75,17 +78,20 @@ impl PluginOutput {
             Some(remark) if self.output == NO_OUTPUT => remark,
             Some(remark) => format!("{remark}: {}", self.output),
         };
-        let mut long_output = self.long_output;
-        for problem in &self.problems {
-            let separator = if long_output.is_empty() { "" } else { "\n" };
-            long_output.push_str(&format!("{separator}unreadable perfdata: {problem}"));
+        let mut long = vec![self.long_output];
+        long.extend(
+            self.problems.iter().take(SHOWN_PROBLEMS).map(|bad| format!("unreadable perfdata: {bad}")),
+        );
+        if let Some(more) = self.problems.len().checked_sub(SHOWN_PROBLEMS).filter(|more| *more > 0) {
+            long.push(format!("and {more} more unreadable items"));
         }
+        long.retain(|line| !line.is_empty());
         CheckResult {
             metrics: self.metrics,
             exit_code: exit.code(),
             ..CheckResult::new(exit.status(), output)
         }
-        .long_output(long_output)
+        .long_output(long.join("\n"))
     }
 }
 
@@ -227,6 +233,10 @@ mod tests {
         let result = PluginOutput::parse("OK|a=1 b=x").into_result(&Exit::Code(0));
         assert_eq!(result.metrics.len(), 1);
         assert_eq!(result.long_output, "unreadable perfdata: b=x: the value is not a number");
+        let many =
+            PluginOutput::parse(&format!("OK\nmore|{}", "x ".repeat(10_000))).into_result(&Exit::Code(0));
+        assert!(many.long_output.starts_with("more\nunreadable perfdata: x: no '=' in it\n"));
+        assert!(many.long_output.ends_with("\nand 9995 more unreadable items"), "{}", many.long_output);
     }
 
     proptest! {
