@@ -78,6 +78,7 @@ fn check_names(fields: &serde_json::Map<String, Value>, schema: &Value) -> Resul
 fn unknown_name<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(name, known.clone()) {
         Some(near) => format!("unknown parameter '{name}'; did you mean '{near}'?"),
+        None if known.clone().next().is_none() => format!("unknown parameter '{name}'; this kind has none"),
         None => format!("unknown parameter '{name}'; known are {}", known.collect::<Vec<_>>().join(", ")),
     }
 }
