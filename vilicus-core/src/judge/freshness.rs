@@ -8,7 +8,8 @@ use crate::policy::Policy;
 use crate::state::CheckState;
 use crate::time::{Millis, Timestamp};
 
-/// A gap between two contacts longer than the agent's interval by this much ends the run of contact.
+/// A gap between two contacts longer than the agent's interval by a quarter of it, or at least by this much, ends the
+/// run of contact: agents that a cron job starts are not exact.
 const CONTACT_SLACK: Millis = Millis::from_secs(5);
 /// After a start, no deadline falls earlier than this, or than the silence allowed, whichever is shorter.
 const LONGEST_START_WINDOW: Millis = Millis::from_minutes(5);
@@ -35,7 +36,8 @@ impl Contact {
 
     /// Notes that the agent was heard of at this moment.
     pub fn note(&mut self, at: Timestamp) {
-        let longest = self.check_interval.plus(CONTACT_SLACK);
+        let slack = Millis::new(self.check_interval.get() / 4).max(CONTACT_SLACK);
+        let longest = self.check_interval.plus(slack);
         // A last contact in the future means that a clock was repaired: it counts no longer.
         let unbroken = self.last.is_some_and(|last| last <= at && at.since(last) <= longest);
         if !unbroken || self.since.is_none() {
