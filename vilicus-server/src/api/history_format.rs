@@ -84,13 +84,15 @@ fn csv(rows: &[Row]) -> String {
     text
 }
 
-/// A text in quotes. What a spreadsheet would take for a formula gets an apostrophe before it.
+/// A text in quotes, without what would move a terminal's cursor. What a spreadsheet would take for a formula gets an
+/// apostrophe before it.
 ///
 /// *Source:* <https://owasp.org/www-community/attacks/CSV_Injection>.
 fn cell(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
     let formula = text
         .trim_start_matches(' ')
-        .starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+        .starts_with(['=', '+', '-', '@', '\t', '\n', '＝', '＋', '－', '＠']);
     let guard = if formula { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
@@ -153,9 +155,10 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r=1", "＝1"] {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r=1", "＝1", "\u{1b}=1"] {
             assert!(cell(text).starts_with("\"'"), "{text:?}");
         }
+        assert_eq!(cell("\u{1b}[31mred\r\nsecond"), "\"[31mred\nsecond\"");
         assert_eq!(cell("disk \"/\" full, 97 %"), "\"disk \"\"/\"\" full, 97 %\"");
     }
 

@@ -132,10 +132,6 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<Caller, Pro
     let purposes: Purposes<'_> =
         if credentials.by_cookie { &[TokenPurpose::Session] } else { &[TokenPurpose::Api] };
     let token = take_token(state, peer, &credentials.token, purposes).await?;
-    if credentials.name.as_ref().is_some_and(|name| !bool::from(name.as_bytes().ct_eq(token.name.as_bytes())))
-    {
-        return Err(refuse(state, peer));
-    }
     if credentials.by_cookie && !is_read(&parts.method) && !is_same_origin(&parts.headers) {
         return Err(Problem::forbidden(
             "a write with a browser's session must come from the dashboard's own pages",

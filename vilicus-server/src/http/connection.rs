@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Router, extract::Request};
+use http::Version;
+use http::header::HOST;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use super::HttpSettings;
 use super::peer::Peer;
 use super::timed::{Busy, Timed};
+use super::{HttpSettings, Problem};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -74,7 +76,15 @@ where
     }
 }
 
+/// Whether the one header that HTTP/1.1 asks for is missing, or could be read in two ways (RFC 9112, 3.2).
+fn lacks_host<B>(request: &hyper::Request<B>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1
+}
+
 async fn answer(request: hyper::Request<Incoming>, address: IpAddr, tls: bool, host: &Host) -> Response {
+    if lacks_host(&request) {
+        return Problem::bad_request("a request of HTTP/1.1 names one Host").into_response();
+    }
     let mut request: Request = request.map(Body::new);
     let peer = Peer::behind(address, tls, request.headers(), &host.settings.trusted_proxies);
     request.extensions_mut().insert(peer);

@@ -13,8 +13,6 @@ use super::cookie;
 pub(super) struct Credentials {
     /// The text of the token.
     pub(super) token: SecretString,
-    /// The name that the caller says the token has, in the older forms.
-    pub(super) name: Option<String>,
     /// Whether a browser sent it by itself.
     pub(super) by_cookie: bool,
 }
@@ -29,7 +27,7 @@ impl Credentials {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let Some(line) = lines.next() else {
             let token = cookie::session(headers);
-            return Ok(token.map(|token| Self { token, name: None, by_cookie: true }));
+            return Ok(token.map(|token| Self { token, by_cookie: true }));
         };
         // Two of them could be understood in two ways by two readers.
         if lines.next().is_some() {
@@ -42,7 +40,7 @@ impl Credentials {
 
     fn from_scheme(scheme: &str, rest: &str) -> Option<Self> {
         if scheme.eq_ignore_ascii_case("bearer") {
-            return Some(Self { token: rest.into(), name: None, by_cookie: false });
+            return Some(Self { token: rest.into(), by_cookie: false });
         }
         let pair = if scheme.eq_ignore_ascii_case("apikey") {
             rest.to_owned()
@@ -51,8 +49,9 @@ impl Credentials {
         } else {
             return None;
         };
-        let (name, token) = pair.split_once(':')?;
-        Some(Self { token: token.into(), name: Some(name.to_owned()), by_cookie: false })
+        // The name adds nothing to 256 random bits, and older clients send now the agent's, now the token's, now a user's.
+        let (_name, token) = pair.split_once(':')?;
+        Some(Self { token: token.into(), by_cookie: false })
     }
 }
 
@@ -68,15 +67,9 @@ mod tests {
     #[test]
     fn three_forms_mean_the_same() {
         let basic = format!("Basic {}", STANDARD.encode("web-1:secret:x"));
-        for (line, name) in [
-            ("Bearer secret:x", None),
-            ("bearer   secret:x ", None),
-            ("ApiKey web-1:secret:x", Some("web-1")),
-            (basic.as_str(), Some("web-1")),
-        ] {
+        for line in ["Bearer secret:x", "bearer   secret:x ", "ApiKey web-1:secret:x", &basic] {
             let credentials = read(line).unwrap().unwrap();
             assert_eq!(credentials.token.expose_secret(), "secret:x", "{line}");
-            assert_eq!(credentials.name.as_deref(), name);
         }
     }
 

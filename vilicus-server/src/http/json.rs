@@ -4,7 +4,6 @@
 //! broken JSON, broken UTF-8 and lone surrogates (400); keys that stand twice, unknown names, and values of the
 //! wrong type (422, each with its place).
 
-use axum::RequestExt as _;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
@@ -36,8 +35,7 @@ impl FromRequest<AppState> for JsonBody {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let limits = state.limits();
         let headers = request.headers().clone();
-        let body = request.with_limited_body().into_body();
-        let body = unpack(collect(body, limits).await?, &headers, limits.body_bytes).await?;
+        let body = unpack(collect(request.into_body(), limits).await?, &headers, limits.body_bytes).await?;
         expect_json(&headers, &body)?;
         Ok(Self(body))
     }
@@ -137,13 +135,13 @@ impl JsonBody {
         parse(&self.0)
     }
 
-    /// The fields of the body's object; none when the body is empty.
+    /// The fields of the body's object.
     ///
     /// # Errors
     /// As [`value`](Self::value), and 422 for anything but an object.
     pub fn fields(&self) -> Result<Map<String, Value>, Problem> {
         if self.0.is_empty() {
-            return Ok(Map::new());
+            return Err(Problem::bad_request("the body is empty; expected a JSON object"));
         }
         fields_of(self.value()?)
     }
@@ -329,9 +327,10 @@ mod tests {
 
     #[test]
     fn mistakes_have_their_status_and_their_place() {
-        let table: [(&[u8], u16, &str); 14] = [
+        let table: [(&[u8], u16, &str); 15] = [
             (b"{", 400, "not JSON"),
-            (b"", 422, "/name: is missing"),
+            (b"", 400, "the body is empty"),
+            (b"{}", 422, "/name: is missing"),
             (b"nonsense", 400, "not JSON"),
             (b"{} {}", 400, "not JSON"),
             (b"{\"name\": \"\xff\"}", 400, "not UTF-8"),

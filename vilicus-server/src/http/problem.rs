@@ -7,7 +7,7 @@ use std::any::Any;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -174,6 +174,10 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vilicus\""));
+        }
+        // What is left of the body stays unread, so nothing else can follow on this connection.
+        if matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(span) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(span.get().div_ceil(1000).max(1)));
