@@ -38,7 +38,7 @@ pub(crate) struct Batch<K> {
     pub(crate) results: Vec<(K, CheckResult)>,
 }
 
-impl<K: Clone> Buffer<K> {
+impl<K: Clone + PartialEq> Buffer<K> {
     /// Room for so many results, at least one.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { entries: VecDeque::new(), capacity: capacity.max(1), bytes: 0, next_number: 0, dropped: 0 }
@@ -47,6 +47,11 @@ impl<K: Clone> Buffer<K> {
     /// How many results wait.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether a result of this check waits.
+    pub(crate) fn holds(&self, key: &K) -> bool {
+        self.entries.iter().any(|entry| entry.key == *key)
     }
 
     /// How many results were lost because there was no more room, since the start.
@@ -112,7 +117,7 @@ pub(crate) struct SharedBuffer<K> {
     filled: Notify,
 }
 
-impl<K: Clone> SharedBuffer<K> {
+impl<K: Clone + PartialEq> SharedBuffer<K> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self { buffer: Mutex::new(Buffer::new(capacity)), filled: Notify::new() }
     }
@@ -182,6 +187,7 @@ mod tests {
         buffer.push(1, CheckResult::ok("a"));
         buffer.push(2, CheckResult::ok("b"));
         assert_eq!(names(&buffer.batch(9, usize::MAX, |key| *key == 2)), ["b"]);
+        assert!(buffer.holds(&1) && !buffer.holds(&3));
     }
 
     #[test]

@@ -321,7 +321,11 @@ impl Reporter {
         for (check, delay) in orders.run {
             let own = self.ids.iter().find(|(_, id)| **id == check);
             let key = own.map_or(Key::Configured(check), |(name, _)| Key::Own(name.clone()));
-            let _ = self.orders.send(Order::Run(key, delay)).await;
+            // An order from before the server knew the result that waits here is met already.
+            let is_met = self.buffer.lock().holds(&key);
+            if !is_met {
+                let _ = self.orders.send(Order::Run(key, delay)).await;
+            }
         }
     }
 
