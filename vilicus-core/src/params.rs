@@ -65,8 +65,12 @@ pub fn parse<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<P, Para
 }
 
 fn check_names(fields: &serde_json::Map<String, Value>, schema: &Value) -> Result<(), ParamsError> {
-    let Some(known) = schema.get("properties").and_then(Value::as_object) else {
-        return Ok(());
+    // A type without fields has no properties at all; one that takes any name says so.
+    let none = serde_json::Map::new();
+    let known = match schema.get("properties").and_then(Value::as_object) {
+        Some(known) => known,
+        None if schema.get("additionalProperties").is_none_or(|any| any == false) => &none,
+        None => return Ok(()),
     };
     match fields.keys().find(|name| !known.contains_key(*name)) {
         None => Ok(()),
@@ -135,6 +139,9 @@ mod tests {
         port: u16,
     }
 
+    #[derive(Debug, Deserialize, JsonSchema)]
+    struct Nothing {}
+
     #[test]
     fn mistakes_name_the_place_and_the_mend() {
         for (params, pointer, words) in [
@@ -149,6 +156,7 @@ mod tests {
             assert_eq!(error.pointer, pointer, "{params}");
             assert!(error.detail.contains(words), "{}", error.detail);
         }
+        assert!(parse::<Nothing>(&json!({"host": "a"})).unwrap_err().detail.contains("has none"));
         let params: Params = parse(&json!({"host": "a"})).unwrap();
         assert_eq!((params.host.as_str(), params.port), ("a", 0));
     }
