@@ -19,6 +19,8 @@ use crate::health::{BEAT_EVERY, Pulse};
 pub const LONGEST_DRIFT: Millis = Millis::from_secs(30);
 /// For so long no deadline is judged after a jump: the longest that a deadline is held at a start.
 pub const AFTER_JUMP: Duration = Duration::from_secs(300);
+/// A burst of commits makes one look at the deadlines.
+const LOOK_GAP: Duration = Duration::from_millis(20);
 /// When the store can't write, the deadlines wait so long.
 const STORE_REST: Duration = Duration::from_secs(1);
 
@@ -60,7 +62,10 @@ impl Freshness {
             tokio::select! {
                 () = &mut shutdown => return,
                 () = tokio::time::sleep(wait) => {}
-                now = self.store.changed(seen) => seen = now,
+                now = self.store.changed(seen) => {
+                    seen = now;
+                    tokio::time::sleep(LOOK_GAP).await;
+                }
             }
         }
     }

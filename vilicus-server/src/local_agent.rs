@@ -30,6 +30,8 @@ pub const AGENT_TOKEN: &str = "local-agent";
 pub const OWN_CHECK: &str = "vilicus-server";
 /// How often the host is looked at.
 const INTERVAL: Millis = Millis::from_secs(30);
+/// How often the server is. It is also how soon the agent hears of new checks: with the answer to its results.
+const OWN_INTERVAL: Millis = Millis::from_secs(10);
 
 /// The embedded agent can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +71,7 @@ pub async fn set_up(
         create_starters(store, id, now).await?;
     }
     let transport = InProcessTransport::new(move |request| ask(router.clone(), request), token)?;
-    let own = OwnCheck::new(OWN_CHECK, SelfCheck { vitals }).every(INTERVAL);
+    let own = OwnCheck::new(OWN_CHECK, SelfCheck { vitals }).every(OWN_INTERVAL);
     Ok(Agent::builder()
         .transport(transport)
         .kinds(stock_kinds(StockOptions::default()))

@@ -99,7 +99,6 @@ impl Server {
     }
 
     /// Its routes, to be asked without a socket.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

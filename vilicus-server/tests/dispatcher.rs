@@ -1,4 +1,5 @@
 //! The dispatcher against the real store and a notifier that does what it is told, on a clock of the test's own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

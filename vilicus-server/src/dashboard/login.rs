@@ -149,5 +149,5 @@ pub(super) async fn link(State(dashboard): State<Dashboard>, parts: Parts) -> Re
         TokenError::Random(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     })?;
     let url = format!("{}{path}", dashboard.address(&parts));
-    Ok(axum::Json(serde_json::json!({ "url": url })).into_response())
+    Ok(axum::Json(serde_json::json!({ "url": url, "path": path })).into_response())
 }

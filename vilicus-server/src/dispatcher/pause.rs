@@ -38,8 +38,11 @@ impl Rest {
 
     /// A passing fault: the channel rests as long as a message with so many failures would wait.
     pub(super) fn failed(&mut self, asked: Option<Millis>, random: u64, now: Duration) {
-        self.failures = self.failures.saturating_add(1);
-        self.until = now + Duration::from(retry::wait(self.failures, asked, random));
+        // Tries that failed side by side are one failure of the channel.
+        if self.left(now).is_zero() {
+            self.failures = self.failures.saturating_add(1);
+        }
+        self.until = self.until.max(now + Duration::from(retry::wait(self.failures, asked, random)));
     }
 
     /// A fault of the channel: nothing but a probe now and then.
@@ -59,15 +62,24 @@ mod tests {
     fn a_channel_rests_longer_with_each_failure_until_a_message_passes() {
         let mut rest = Rest::default();
         assert!(rest.left(NOW).is_zero() && !rest.is_doubtful());
-        let mut longest = Duration::ZERO;
+        let (mut now, mut longest) = (NOW, Duration::ZERO);
         for _ in 0..12 {
-            // The ceiling of each wait but the last is a divisor of this, less one.
-            rest.failed(None, 299_999, NOW);
-            longest = longest.max(rest.left(NOW));
+            rest.failed(None, 299_999, now);
+            longest = longest.max(rest.left(now));
+            now += rest.left(now);
         }
         assert!(longest > Duration::from_secs(200) && longest <= PROBE_EVERY, "{longest:?}");
         rest.passed();
         assert!(rest.left(NOW).is_zero() && !rest.is_doubtful());
+    }
+
+    #[test]
+    fn tries_that_fail_side_by_side_are_one_failure() {
+        let mut rest = Rest::default();
+        for _ in 0..4 {
+            rest.failed(None, 1000, NOW);
+        }
+        assert_eq!(rest.left(NOW), Duration::from_secs(1));
     }
 
     #[test]

@@ -100,6 +100,8 @@ async fn https_is_served_and_the_command_line_still_gets_in() {
     assert!(entered.cookie.unwrap().contains("; Secure"));
     let token = place.run(&["token", "create", "--role", "viewer", STORE[0], STORE[1]]);
     assert!(token.status.success(), "{}", complaint(&token));
+    let link = place.run(&["login-link", STORE[0], STORE[1]]);
+    assert!(crate::process::printed(&link).starts_with("https://"), "people use the certificate: {link:?}");
     server.signal(Signal::HUP);
     assert_eq!(browser.get("/").await.status, 200, "a reload ends nothing");
     assert_eq!(server.stop().await.code(), Some(0));

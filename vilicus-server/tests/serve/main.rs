@@ -1,7 +1,9 @@
 //! The server as its users see it: the real binary, and the pages of a server in this process.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod binary;
 mod browser;
 mod commands;
 mod pages;
 mod process;
+mod silence;

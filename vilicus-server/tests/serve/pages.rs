@@ -62,7 +62,7 @@ impl Embedded {
     }
 }
 
-fn agent(name: &str, now: Timestamp) -> Box<Agent> {
+pub(crate) fn agent(name: &str, now: Timestamp) -> Box<Agent> {
     Box::new(Agent {
         id: AgentId::new(1).unwrap(),
         name: name.to_owned(),

@@ -20,7 +20,7 @@ use crate::{files, store};
 
 /// The token of the command line.
 const TOKEN: &str = "local.token";
-/// Where that token can be used.
+/// Where that token can be used; and on a second line, where people find the dashboard.
 const URL: &str = "local.url";
 
 /// The files that let the command line in; they go when the server ends.
@@ -31,9 +31,9 @@ pub(crate) struct Door {
 
 impl Door {
     /// Writes them down, readable by this user alone.
-    pub(crate) fn open(data: &Path, url: &str, token: &SecretString) -> io::Result<Self> {
+    pub(crate) fn open(data: &Path, url: &str, dashboard: &str, token: &SecretString) -> io::Result<Self> {
         write(&data.join(TOKEN), token.expose_secret())?;
-        write(&data.join(URL), url)?;
+        write(&data.join(URL), &format!("{url}\n{dashboard}\n"))?;
         Ok(Self { data: data.to_owned() })
     }
 }
@@ -70,6 +70,7 @@ pub(crate) enum Access {
 pub(crate) struct Running {
     client: Client,
     url: String,
+    dashboard: String,
     token: SecretString,
 }
 
@@ -89,16 +90,26 @@ impl Running {
         let Some(data) = files::data_dir(&settings.store) else {
             return Err(Failure::new("a store in memory is gone with its server; name another with --store"));
         };
-        let (Ok(url), Ok(token)) = (fs::read_to_string(data.join(URL)), fs::read_to_string(data.join(TOKEN)))
+        let (Ok(urls), Ok(token)) =
+            (fs::read_to_string(data.join(URL)), fs::read_to_string(data.join(TOKEN)))
         else {
+            return Ok(None);
+        };
+        let Some((url, dashboard)) = urls.trim().split_once('\n') else {
             return Ok(None);
         };
         let client = OutboundPolicy::default().http_client();
         let client = client.map_err(|error| Failure::because("cannot speak HTTP", &error))?;
-        let running = Self { client, url, token: token.into() };
+        let (url, dashboard) = (url.to_owned(), dashboard.to_owned());
+        let running = Self { client, url, dashboard, token: token.into() };
         // What a server left that was killed leads nowhere, or to somebody else.
         let answers = running.client.get(format!("{}/healthz", running.url)).send().await;
         Ok(answers.is_ok_and(|answer| answer.status() == StatusCode::OK).then_some(running))
+    }
+
+    /// Where people find the dashboard, without a slash at the end.
+    pub(crate) fn dashboard(&self) -> &str {
+        &self.dashboard
     }
 
     /// Asks, and returns what a good answer says.

@@ -19,7 +19,11 @@ pub(crate) async fn run(data: &DataArgs) -> Result<(), Failure> {
     let link = match Access::find(&settings).await? {
         Access::Running(server) => {
             let answer = server.ask(Method::POST, "/login/link", None).await?;
-            answer.get("url").and_then(|url| url.as_str()).unwrap_or_default().to_owned()
+            let path = answer.get("path").and_then(|path| path.as_str());
+            let path = path.ok_or_else(|| {
+                Failure::new("the server answered without a link; is it of another version?")
+            })?;
+            format!("{}{path}", server.dashboard())
         }
         Access::Alone(opened) => {
             let now = SystemClock::new().now();

@@ -27,36 +27,39 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let store = store::open(&settings).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut builder = Server::builder()
-        .store(store.clone())
-        .clock(clock.clone())
-        .local_agent(settings.local_agent)
-        .settings(settings.clone());
-    let plain = match settings.tls {
-        Some(_) => Some(loopback().await?),
+    let plain = loopback(&settings).await?;
+    let plain_address = plain.as_ref().and_then(|listener| listener.local_addr().ok());
+    let server = build(&settings, store.clone(), clock.clone(), plain).await?;
+    let address = server.addresses().first().copied();
+    let address = address.ok_or_else(|| Failure::new("the server listens nowhere"))?;
+    let dashboard = dashboard(&settings, address);
+    let commands = format!("http://{}", reachable(plain_address.unwrap_or(address)));
+    let door = match files::data_dir(&settings.store) {
+        Some(data) => Some(open_door(&data, &commands, &dashboard, &store, clock.as_ref()).await?),
         None => None,
     };
-    let plain_address = plain.as_ref().and_then(|listener| listener.local_addr().ok());
-    if let Some(listener) = plain {
-        builder = builder.plain_listener(listener);
-    }
-    let server = builder.build().await.map_err(failure)?;
-    let address = server.addresses().first().copied();
-    let door = match (files::data_dir(&settings.store), plain_address.or(address)) {
-        (Some(data), Some(address)) => {
-            Some(open_door(&data, reachable(address), &store, clock.as_ref()).await?)
-        }
-        _ => None,
-    };
-    if let Some(address) = address {
-        welcome(&settings, address, &store, clock.as_ref()).await?;
-    }
+    welcome(&dashboard, &store, clock.as_ref()).await?;
     let tls = server.tls();
     // Without a service manager that listens there is nothing to tell, and nothing is wrong.
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let outcome = server.run(signals.stop(tls)).await;
     drop(door);
     outcome.map_err(failure)
+}
+
+async fn build(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    plain: Option<TcpListener>,
+) -> Result<Server, Failure> {
+    let builder = Server::builder().store(store).clock(clock).local_agent(settings.local_agent);
+    let builder = builder.settings(settings.clone());
+    let builder = match plain {
+        Some(listener) => builder.plain_listener(listener),
+        None => builder,
+    };
+    builder.build().await.map_err(failure)
 }
 
 fn failure(error: ServerError) -> Failure {
@@ -74,15 +77,19 @@ fn failure(error: ServerError) -> Failure {
 
 /// Where the server's own command line is answered when the others speak HTTPS: its certificate names no loopback
 /// address, and what never leaves the host needs none.
-async fn loopback() -> Result<TcpListener, Failure> {
+async fn loopback(settings: &Settings) -> Result<Option<TcpListener>, Failure> {
+    if settings.tls.is_none() {
+        return Ok(None);
+    }
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    bound.map_err(|error| Failure::because("cannot listen on the loopback interface", &error))
+    bound.map(Some).map_err(|error| Failure::because("cannot listen on the loopback interface", &error))
 }
 
 /// Makes the token of the command line, and writes down where it can be used.
 async fn open_door(
     data: &Path,
-    address: SocketAddr,
+    commands: &str,
+    dashboard: &str,
     store: &Arc<dyn Store>,
     clock: &dyn Clock,
 ) -> Result<Door, Failure> {
@@ -91,7 +98,7 @@ async fn open_door(
     tokens::ensure_local(store.as_ref(), &token, clock.now())
         .await
         .map_err(|error| Failure::store(error_chain(&error)))?;
-    Door::open(data, &format!("http://{address}"), &token)
+    Door::open(data, commands, dashboard, &token)
         .map_err(|error| Failure::because("cannot write the local token into the data directory", &error))
 }
 
@@ -105,18 +112,17 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Says where the dashboard is; while nobody can administer the server, with a link that lets someone in.
-async fn welcome(
-    settings: &Settings,
-    address: SocketAddr,
-    store: &Arc<dyn Store>,
-    clock: &dyn Clock,
-) -> Result<(), Failure> {
+/// Where people find the dashboard, without a slash at the end.
+fn dashboard(settings: &Settings, address: SocketAddr) -> String {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let base = match &settings.public_url {
+    match &settings.public_url {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => format!("{scheme}://{}", reachable(address)),
-    };
+    }
+}
+
+/// Says where the dashboard is; while nobody can administer the server, with a link that lets someone in.
+async fn welcome(base: &str, store: &Arc<dyn Store>, clock: &dyn Clock) -> Result<(), Failure> {
     let known = store.tokens().await.map_err(|error| Failure::store(error_chain(&error)))?;
     if !tokens::has_no_admin(&known, clock.now()) {
         tracing::info!("the dashboard is at {base}/");
