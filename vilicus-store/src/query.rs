@@ -87,7 +87,7 @@ pub struct CheckView {
     pub policy: Arc<Policy>,
     /// What is remembered.
     pub state: CheckState,
-    /// The last result that was judged.
+    /// What there is to read of its state: the last result that was judged, or that none came.
     pub last: Option<Arc<CheckResult>>,
     /// When the next result is expected.
     pub next_due: Option<Timestamp>,

@@ -13,8 +13,9 @@ use vilicus_core::{
 use crate::embedded::deadlines::Watch;
 use crate::embedded::effect::{Effect, Kept, ResultEffect, outline, routine};
 use crate::embedded::messages::About;
-use crate::embedded::truth::{CheckEntry, worded};
+use crate::embedded::truth::CheckEntry;
 use crate::embedded::unit::Unit;
+use crate::embedded::words::{no_contact, no_result, worded};
 use crate::error::Refusal;
 use crate::inventory::Agent;
 use crate::store::Outcome;
@@ -379,11 +380,8 @@ impl Unit<'_> {
         if deadline > self.now {
             self.truth.arm_check(id);
         } else if freshness::is_stale(deadline, &contact) {
-            let words = match entry.state.last_result_at {
-                Some(last) => format!("no result since {last}"),
-                None => "no result since it was delivered to the agent".to_owned(),
-            };
-            self.judge_silence(id, Input::Stale { deadline }, Cause::Stale, CheckResult::unknown(words));
+            let words = no_result(&entry.state);
+            self.judge_silence(id, Input::Stale { deadline }, Cause::Stale, words);
         } else if let Some(agent) = self.truth.agents.get_mut(&agent) {
             agent.parked.push(id);
         }
@@ -396,10 +394,9 @@ impl Unit<'_> {
             return;
         }
         let Some(own) = self.truth.families.get(&id).and_then(|family| family.own) else { return };
-        let last = self.truth.agents.get(&id).and_then(|agent| agent.contact.last);
-        let words = last.map_or_else(|| "no contact".to_owned(), |last| format!("no contact since {last}"));
+        let Some(words) = self.truth.agents.get(&id).map(|agent| no_contact(&agent.contact)) else { return };
         self.emit(Effect::Silence { agent: id, silent: true });
-        self.judge_silence(own, Input::Silent { deadline }, Cause::Silent, CheckResult::critical(words));
+        self.judge_silence(own, Input::Silent { deadline }, Cause::Silent, words);
     }
 
     fn look_for_expiry(&mut self, id: AgentId) {

@@ -43,6 +43,7 @@ mod shared;
 mod trail;
 mod truth;
 mod unit;
+mod words;
 mod writer;
 
 use std::fmt;

@@ -9,6 +9,7 @@ use crate::embedded::rollup;
 use crate::embedded::shared::Shared;
 use crate::embedded::trail::{self, Entry, Range, Trail};
 use crate::embedded::truth::{AgentEntry, CheckEntry, Truth};
+use crate::embedded::words::{no_contact, no_result};
 use crate::engine::{Engine, EngineError};
 use crate::outbox::OutboxRow;
 use crate::query::{
@@ -56,7 +57,13 @@ impl Truth {
             agent: Arc::clone(&agent.agent),
             policy: Arc::clone(&entry.policy),
             state: entry.state.clone(),
-            last: entry.last.clone(),
+            last: if entry.state.stale {
+                Some(Arc::new(no_result(&entry.state)))
+            } else if agent.silent && is_own {
+                Some(Arc::new(no_contact(&agent.contact)))
+            } else {
+                entry.last.clone()
+            },
             next_due: next_due(entry),
             unreachable: agent.silent && !is_own,
         })

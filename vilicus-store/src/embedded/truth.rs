@@ -16,6 +16,7 @@ use crate::embedded::names::Names;
 use crate::embedded::queue::{Queue, Queued};
 use crate::embedded::samples::{Samples, Sealed};
 use crate::embedded::trail::Trail;
+use crate::embedded::words::worded;
 use crate::inventory::{AGENT_KIND, Agent, Channel, Check, Token};
 use crate::outbox::OutboxRow;
 
@@ -362,17 +363,6 @@ fn remembers(policy: &Policy, metric: &str) -> bool {
         vilicus_core::threshold::name_matches(name, metric)
             && vilicus_core::judge::sustained::remembers(threshold)
     })
-}
-
-/// The result with the threshold that was breached in its output, as people read it.
-pub(crate) fn worded(result: &Arc<CheckResult>, reason: Option<&str>) -> Arc<CheckResult> {
-    let Some(reason) = reason else {
-        return Arc::clone(result);
-    };
-    let mut worded = CheckResult::clone(result);
-    worded.output =
-        if worded.output.is_empty() { reason.to_owned() } else { format!("{} ({reason})", worded.output) };
-    Arc::new(worded)
 }
 
 impl AgentEntry {
