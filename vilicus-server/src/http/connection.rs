@@ -58,9 +58,9 @@ where
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (host, busy) = (Arc::clone(&host), busy.clone());
         async move {
-            busy.set(true);
+            busy.turn();
             let response = answer(request, address, tls, &host).await;
-            busy.set(false);
+            busy.turn();
             Ok::<_, std::convert::Infallible>(response)
         }
     });

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -41,15 +42,37 @@ impl FromRequest<AppState> for JsonBody {
     }
 }
 
+/// Of a body that is too large so much more is read and thrown away: many clients see no answer while they still send.
+const DISCARDED_BYTES: usize = 32 * 1024 * 1024;
+
 /// Reads a body whole, within its time and size.
 async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
-    let collecting = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_read, collecting).await {
+    match tokio::time::timeout(limits.body_read, collect_up_to(body, limits.body_bytes)).await {
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limits.body_bytes)),
-        Ok(Err(_)) => Err(Problem::bad_request("the body broke off")),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(collected) => collected,
     }
+}
+
+async fn collect_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let most = limit.saturating_add(DISCARDED_BYTES);
+    if body.size_hint().lower() > most as u64 {
+        return Err(Problem::too_large(limit));
+    }
+    let (mut collected, mut size) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::bad_request("the body broke off"))?;
+        let Ok(part) = frame.into_data() else { continue };
+        size = size.saturating_add(part.len());
+        if size > most {
+            break;
+        }
+        if size <= limit {
+            collected.extend_from_slice(&part);
+        } else {
+            collected = Vec::new();
+        }
+    }
+    if size > limit { Err(Problem::too_large(limit)) } else { Ok(collected.into()) }
 }
 
 /// The most memory that a zstd frame may ask for, as a power of two: 8 MiB.
@@ -358,6 +381,21 @@ mod tests {
         for depth in [200, 100_000] {
             assert_eq!(parse("[".repeat(depth).as_bytes()).unwrap_err().status(), 400);
             assert_eq!(parse("{\"a\":".repeat(depth).as_bytes()).unwrap_err().status(), 400);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+        let table = [(100, 100, 200), (101, 100, 413), (DISCARDED_BYTES + 200, 100, 413)];
+        for (size, limit, status) in table {
+            let body = || Bytes::from(vec![b' '; size]);
+            let parts = futures_util::stream::iter([Ok::<_, std::io::Error>(body())]);
+            for body in [Body::from(body()), Body::from_stream(parts)] {
+                let seen = collect_up_to(body, limit)
+                    .await
+                    .map_or_else(|problem| problem.status().as_u16(), |_| 200);
+                assert_eq!(seen, status, "{size} bytes");
+            }
         }
     }
 

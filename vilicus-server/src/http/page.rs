@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use vilicus_store::query::Page;
+use vilicus_store::query::{Order, Page};
 
+use super::problem::Problem;
 use super::query::Query;
 
 /// The objects of a page when nobody says.
@@ -70,6 +71,48 @@ impl Meta {
     pub fn of_cursor(query: &Query, limit: usize, next: Option<(&str, String)>) -> Self {
         let next = next.map(|cursor| query.link(&[("limit", limit.to_string()), cursor]));
         Self { limit, offset: 0, total_count: None, next, previous: None }
+    }
+}
+
+/// Where to go on in a list that only grows: down from the newest or from `before`, or up from `after`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Only what has a smaller id.
+    pub before: Option<u64>,
+    /// Only what has a larger id; 0 is before everything.
+    pub after: Option<u64>,
+    limit: usize,
+}
+
+impl Cursor {
+    /// The place that the query names.
+    ///
+    /// # Errors
+    /// 400: it is none.
+    pub fn from_query(query: &mut Query) -> Result<Self, Problem> {
+        let (before, after) = (query.parsed("before")?, query.parsed("after")?);
+        Ok(Self { before, after, limit: query.limit()?.unwrap_or(DEFAULT_LIMIT) })
+    }
+
+    /// In which order the page is.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        if self.after.is_some() { Order::OldestFirst } else { Order::NewestFirst }
+    }
+
+    /// How many to ask for: one more than the page holds tells whether there is another page.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.limit + 1
+    }
+
+    /// Cuts off what is more than a page, and says where the next one begins.
+    pub fn cut<T>(&self, query: &Query, rows: &mut Vec<T>, id: impl Fn(&T) -> u64) -> Meta {
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let name = if self.after.is_some() { "after" } else { "before" };
+        let next = rows.last().filter(|_| more).map(|last| (name, id(last).to_string()));
+        Meta::of_cursor(query, self.limit, next)
     }
 }
 

@@ -7,23 +7,24 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Whether a request is being answered on a connection; shared with its service.
+/// How many requests of a connection began and ended to be answered; shared with its service.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Busy(Arc<AtomicBool>);
+pub(super) struct Busy(Arc<AtomicUsize>);
 
 impl Busy {
-    pub(super) fn set(&self, busy: bool) {
-        self.0.store(busy, Ordering::Release);
+    /// A request began, its header complete; or it was answered.
+    pub(super) fn turn(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn get(&self) -> bool {
+    fn turns(&self) -> usize {
         self.0.load(Ordering::Acquire)
     }
 }
@@ -33,6 +34,8 @@ impl Busy {
 pub(super) struct Timed<IO> {
     io: IO,
     busy: Busy,
+    /// The turns of `busy` that were seen; odd while a request is being answered.
+    turns: usize,
     header: Duration,
     idle: Duration,
     progress: Instant,
@@ -45,22 +48,28 @@ impl<IO> Timed<IO> {
     pub(super) fn new(io: IO, busy: Busy, header: Duration, idle: Duration) -> Self {
         let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until(now + header.min(idle)));
-        Self { io, busy, header, idle, progress: now, header_began: Some(now), timer }
+        Self { io, busy, turns: 0, header, idle, progress: now, header_began: Some(now), timer }
+    }
+
+    /// Whether a request is being answered; forgets the header that made it.
+    fn is_busy(&mut self) -> bool {
+        let turns = self.busy.turns();
+        if turns != self.turns {
+            self.turns = turns;
+            self.header_began = None;
+        }
+        turns % 2 == 1
     }
 
     fn deadline(&mut self) -> Instant {
-        if self.busy.get() {
-            self.header_began = None;
-        }
+        self.is_busy();
         let idle = self.progress + self.idle;
         self.header_began.map_or(idle, |began| idle.min(began + self.header))
     }
 
     fn moved(&mut self, read: bool) {
         self.progress = Instant::now();
-        if self.busy.get() {
-            self.header_began = None;
-        } else if read && self.header_began.is_none() {
+        if !self.is_busy() && read && self.header_began.is_none() {
             self.header_began = Some(self.progress);
         }
     }
@@ -185,9 +194,10 @@ mod tests {
         let (near, _far) = tokio::io::duplex(64);
         let busy = Busy::default();
         let mut timed = Timed::new(near, busy.clone(), HEADER, IDLE);
-        busy.set(true);
-        timed.deadline();
-        busy.set(false);
+        timed.moved(true);
+        busy.turn();
+        busy.turn();
+        timed.moved(false);
         assert_eq!(end_of(timed).await, IDLE);
     }
 
@@ -195,7 +205,7 @@ mod tests {
     async fn a_reader_that_does_not_read_is_left() {
         let (near, _far) = tokio::io::duplex(8);
         let busy = Busy::default();
-        busy.set(true);
+        busy.turn();
         let mut timed = Timed::new(near, busy, HEADER, IDLE);
         let began = Instant::now();
         let error = timed.write_all(&[0; 64]).await.unwrap_err();
