@@ -20,7 +20,7 @@ async fn an_app_announces_its_checks_and_takes_them_back() {
         json!({"name": "queue", "kind": "shop_queue", "params": {"any": ["thing"]}, "max_attempts": 1});
     let database = json!({"name": "database", "kind": "shop_database", "max_attempts": 1});
     for _ in 0..2 {
-        app.put(&announce, &json!({"checks": [queue, database]})).await.expect(200);
+        app.put(&announce, &json!({"objects": [queue, database]})).await.expect(200);
     }
     let checks = checks(&admin).await;
     let seen: Vec<(&str, &str)> =
@@ -33,7 +33,7 @@ async fn an_app_announces_its_checks_and_takes_them_back() {
         app.post("/api/v1/check_history/", &result).await.expect(201);
     }
     told(&recorder, 1, "problem").await;
-    app.put(&announce, &json!({"checks": [database]})).await.expect(200);
+    app.put(&announce, &json!({"objects": [database]})).await.expect(200);
     told(&recorder, 2, "closed").await;
     assert_eq!(self::checks(&admin).await.len(), 1, "what is no longer announced is retired");
 

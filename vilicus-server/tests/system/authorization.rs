@@ -79,6 +79,7 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
     let people: [&[u16]; 7] = [NO_TOKEN, NO_TOKEN, MAY_NOT, MAY_NOT, MAY_NOT, WORKS, WORKS];
     let admins: [&[u16]; 7] = [NO_TOKEN, NO_TOKEN, MAY_NOT, MAY_NOT, MAY_NOT, MAY_NOT, MAY_NOT];
     let agents: [&[u16]; 7] = [NO_TOKEN, NO_TOKEN, WORKS, MAY_NOT, MAY_NOT, MAY_NOT, MAY_NOT];
+    let reporters: [&[u16]; 7] = [NO_TOKEN, NO_TOKEN, WORKS, MAY_NOT, MAY_NOT, MAY_NOT, WORKS];
     let operators: [&[u16]; 7] =
         [NO_TOKEN, NO_TOKEN, MAY_NOT, MAY_NOT, MAY_NOT, MAY_NOT, &[200, 201, 202, 204]];
     let hidden_or_found: [&[u16]; 7] = [NO_TOKEN, NO_TOKEN, WORKS, WORKS, MAY_NOT, WORKS, WORKS];
@@ -105,8 +106,8 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
             Some(json!({"hostname": "x.example.org"})),
             [NO_TOKEN, NO_TOKEN, WORKS, MAY_NOT, MAY_NOT, MAY_NOT, MAY_NOT],
         ),
-        (Method::PUT, format!("{agent}checks/"), Some(json!({"checks": []})), agents),
-        (Method::POST, "/api/v1/check_history/".to_owned(), Some(result), agents),
+        (Method::PUT, format!("{agent}checks/"), Some(json!({"objects": []})), agents),
+        (Method::POST, "/api/v1/check_history/".to_owned(), Some(result), reporters),
         (Method::POST, format!("{one}run/"), Some(json!({})), operators),
         (Method::POST, "/api/v1/check/".to_owned(), Some(new_check), admins),
         (Method::PATCH, one.clone(), Some(json!({"max_attempts": 9})), admins),

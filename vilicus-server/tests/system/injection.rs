@@ -75,13 +75,23 @@ fn mail_is_inert(mail: &str) {
 /// No cell begins with what a spreadsheet takes for a formula.
 fn csv_is_inert(csv: &str) {
     assert!(csv.contains("HYPERLINK"), "the output is there: {csv}");
-    for (number, cell) in csv.split("\r\n").flat_map(|line| line.split(",\"")).enumerate() {
-        let cell = cell.trim_start_matches('"');
-        assert!(
-            !cell.starts_with(['=', '@', '+', '\t', '\r']),
-            "cell {number} is a formula: {cell:?} in {csv}"
-        );
+    assert!(!csv.contains('\u{1b}') && !csv.contains('\u{7}'), "{csv:?}");
+    for cell in cells(csv) {
+        assert!(!cell.starts_with(['=', '@', '+', '\t', '\r']), "{cell:?} is a formula in {csv}");
     }
+}
+
+/// The cells of all rows; a quoted one may hold commas and ends of lines.
+fn cells(csv: &str) -> Vec<String> {
+    let (mut cells, mut quoted) = (vec![String::new()], false);
+    for c in csv.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' | '\r' | '\n' if !quoted => cells.push(String::new()),
+            c => cells.last_mut().unwrap().push(c),
+        }
+    }
+    cells
 }
 
 /// No control character but the end of a line, and no line that an agent wrote.

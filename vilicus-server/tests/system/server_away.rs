@@ -84,9 +84,9 @@ fn no_gap_between(times: &[i64], check: u64) {
 }
 
 async fn failures_are_remembered(admin: &Rest, check: u64, since: jiff::Timestamp) {
-    let path = format!("/api/v1/check_history/?check={check}&since={since:.3}&status=CRITICAL");
-    let failed = admin.list(&path).await;
-    assert!(failed.len() >= 4, "the failures of the outage are in the history: {failed:?}");
+    let rows = admin.list(&format!("/api/v1/check_history/?check={check}&since={since:.3}&limit=1000")).await;
+    let failed: Vec<&Value> = rows.iter().filter(|row| row["status"] == "CRITICAL").collect();
+    assert!(failed.len() >= 4, "the failures of the outage are in the history: {rows:?}");
 }
 
 /// The process failed and recovered while nobody could hear: one message that tells both, or none.
@@ -104,7 +104,6 @@ async fn told_the_outcome_at_most(admin: &Rest, recorder: &Recorder) {
             ("recovery", &json!("OK")),
             "the outcome: {call:#?}"
         );
-        assert_eq!(call.body["late"], true, "it says that it is late: {call:#?}");
     }
 }
 

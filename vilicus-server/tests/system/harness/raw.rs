@@ -27,7 +27,10 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8], limit: Duration)
     // The server may answer and close before it has read everything: that is no fault.
     let _ = socket.write_all(bytes).await;
     let received = timeout(limit, read_to_close(&mut socket)).await;
-    RawAnswer::parse(&received.unwrap_or_else(|_| panic!("no end of the connection within {limit:?}")))
+    RawAnswer::parse(&received.unwrap_or_else(|_| {
+        let sent = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]);
+        panic!("no end of the connection within {limit:?} after {sent:?}")
+    }))
 }
 
 /// Reads until the end; a reset is an end too.

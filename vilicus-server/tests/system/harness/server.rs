@@ -53,6 +53,12 @@ impl Server {
         }
     }
 
+    /// With no token in its environment, as a newcomer starts it.
+    pub(crate) fn bare(mut self) -> Self {
+        self.environment.clear();
+        self
+    }
+
     /// With one more argument of `vilicus-server serve`.
     pub(crate) fn arg(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());

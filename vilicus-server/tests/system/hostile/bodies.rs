@@ -86,7 +86,7 @@ fn texts() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         ("a lone surrogate", text(r#"{"name": "\ud800"}"#), BROKEN),
         ("a control character in a string", b"{\"name\": \"a\nb\"}".to_vec(), BROKEN),
         ("binary", (0..=255).collect(), BROKEN),
-        ("arrays too deep", "[".repeat(200_000).into_bytes(), BROKEN),
+        ("arrays too deep", "[".repeat(200_000).into_bytes(), EITHER),
         (
             "objects too deep",
             format!("{}1{}", r#"{"a":"#.repeat(50_000), "}".repeat(50_000)).into_bytes(),
