@@ -378,8 +378,10 @@ impl CheckInput {
             mistakes.count("/within", within, self.max_attempts.min(MAX_WITHIN), MAX_WITHIN);
         }
         mistakes.count("/recover_attempts", self.recover_attempts, 1, MAX_WITHIN);
-        let flapping = 0.0 <= self.flap_low && self.flap_low <= self.flap_high && self.flap_high <= 100.0;
-        mistakes.require(flapping, "/flap_low", "expected 0 ≤ flap_low ≤ flap_high ≤ 100");
+        for (pointer, percent) in [("/flap_low", self.flap_low), ("/flap_high", self.flap_high)] {
+            mistakes.require((0.0..=100.0).contains(&percent), pointer, "expected a percentage, 0 to 100");
+        }
+        mistakes.require(self.flap_low <= self.flap_high, "/flap_high", "is below flap_low");
         validate_thresholds(&mut mistakes, &self.thresholds);
         mistakes.tags("/tags", &self.tags);
         mistakes.text("/description", &self.description);

@@ -9,16 +9,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vilicus_core::event::Happening;
 use vilicus_core::{CheckId, Event, EventId, Timestamp};
-use vilicus_store::query::{EventQuery, Order};
+use vilicus_store::query::EventQuery;
 
 use super::AppState;
 use super::agent::ids_of;
 use super::check_body::status_word;
+use super::check_history::earlier;
 use super::reference::{Reference, find_check, uri};
 use crate::http::Problem;
 use crate::http::auth::{Caller, Viewer};
 use crate::http::json::Answer;
-use crate::http::page::{DEFAULT_LIMIT, List, Meta};
+use crate::http::page::{Cursor, List};
 use crate::http::path::PathParts;
 use crate::http::query::Query;
 
@@ -139,37 +140,28 @@ async fn list(
     Viewer(caller): Viewer,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let limit = query.limit()?.unwrap_or(DEFAULT_LIMIT);
+    let cursor = Cursor::from_query(&mut query)?;
     let since = query.moment("since")?.max(query.moment("at__gte")?);
-    let until = match (query.moment("until")?, query.moment("at__lt")?) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
-    let (before, after) = (query.parsed::<EventId>("before")?, query.parsed::<EventId>("after")?);
+    let until = earlier(query.moment("until")?, query.moment("at__lt")?);
     let agents = match query.any("agent") {
         Some(texts) => Some(ids_of(&state, &caller, &texts).await?),
         None => None,
     };
     let checks = checks_of(&state, &caller, query.any("check")).await?;
     query.finish()?;
-    let order = if after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
     let nothing = agents.as_ref().is_some_and(Vec::is_empty) || checks.as_ref().is_some_and(Vec::is_empty);
     let asked = EventQuery {
-        after,
-        before,
+        after: cursor.after.and_then(EventId::new),
+        before: cursor.before.map(|id| id.max(1)).and_then(EventId::new),
         since,
         until,
         agents: agents.unwrap_or_default(),
         checks: checks.unwrap_or_default(),
-        order,
-        limit: limit + 1,
+        order: cursor.order(),
+        limit: cursor.wanted(),
     };
     let mut events = if nothing { Vec::new() } else { state.store().events(&asked).await? };
-    let more = events.len() > limit;
-    events.truncate(limit);
-    let cursor = if order == Order::OldestFirst { "after" } else { "before" };
-    let next = events.last().filter(|_| more).map(|event| (cursor, event.id.to_string()));
-    let meta = Meta::of_cursor(&query, limit, next);
+    let meta = cursor.cut(&query, &mut events, |event| event.id.get());
     let objects: Vec<EventBody> = events.iter().map(|event| EventBody::from(&**event)).collect();
     Ok(Answer(List { meta, objects }).into_response())
 }

@@ -90,9 +90,8 @@ fn csv(rows: &[Row]) -> String {
 /// *Source:* <https://owasp.org/www-community/attacks/CSV_Injection>.
 fn cell(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    let formula = text
-        .trim_start_matches(' ')
-        .starts_with(['=', '+', '-', '@', '\t', '\n', '＝', '＋', '－', '＠']);
+    let formula =
+        text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\n', '＝', '＋', '－', '＠']);
     let guard = if formula { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vilicus_core::{ChannelId, NotificationId, Timestamp};
 use vilicus_store::outbox::{OutboxRow, OutboxState, Try};
-use vilicus_store::query::{NotificationQuery, Order};
+use vilicus_store::query::NotificationQuery;
 
 use super::AppState;
 use super::event::checks_of;
@@ -17,7 +17,7 @@ use super::reference::{Reference, find_channel, uri};
 use crate::http::Problem;
 use crate::http::auth::Viewer;
 use crate::http::json::Answer;
-use crate::http::page::{DEFAULT_LIMIT, List, Meta};
+use crate::http::page::{Cursor, List};
 use crate::http::path::PathParts;
 use crate::http::query::Query;
 
@@ -132,9 +132,7 @@ async fn list(
     Viewer(caller): Viewer,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let limit = query.limit()?.unwrap_or(DEFAULT_LIMIT);
-    let (before, after) =
-        (query.parsed::<NotificationId>("before")?, query.parsed::<NotificationId>("after")?);
+    let cursor = Cursor::from_query(&mut query)?;
     let channels = channels_of(&state, query.any("channel")).await?;
     let checks = checks_of(&state, &caller, query.any("check")).await?;
     let states = query.any("state").unwrap_or_default();
@@ -145,23 +143,18 @@ async fn list(
             STATES.join(", ")
         )));
     }
-    let order = if after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
     let nothing = channels.as_ref().is_some_and(Vec::is_empty) || checks.as_ref().is_some_and(Vec::is_empty);
     let asked = NotificationQuery {
-        after,
-        before,
+        after: cursor.after.and_then(NotificationId::new),
+        before: cursor.before.map(|id| id.max(1)).and_then(NotificationId::new),
         channels: channels.unwrap_or_default(),
         checks: checks.unwrap_or_default(),
         states,
-        order,
-        limit: limit + 1,
+        order: cursor.order(),
+        limit: cursor.wanted(),
     };
     let mut rows = if nothing { Vec::new() } else { state.store().notifications(&asked).await? };
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let cursor = if order == Order::OldestFirst { "after" } else { "before" };
-    let next = rows.last().filter(|_| more).map(|row| (cursor, row.id.to_string()));
-    let meta = Meta::of_cursor(&query, limit, next);
+    let meta = cursor.cut(&query, &mut rows, |row| row.id.get());
     let objects: Vec<NotificationBody> = rows.iter().map(|row| NotificationBody::from(&**row)).collect();
     Ok(Answer(List { meta, objects }).into_response())
 }
