@@ -366,6 +366,18 @@ async fn channels_that_are_each_others_fallback_throw_no_ball() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fallback_that_is_gone_keeps_nothing_from_being_written_down() {
+    let bench = Bench::new().await;
+    bench.remote.will("mail", [Does::RefusesTheMessage, Does::RefusesTheChannel]);
+    let gone = ChannelId::new(77).unwrap();
+    let mail = bench.channel("mail", |channel| channel.fallback = Some(gone)).await;
+    bench.tell(mail, "a", "down").await;
+    bench.until("the end", ms(100), secs(5), async || bench.states(mail).await == ["failed"]).await;
+    bench.tell(mail, "b", "down").await;
+    bench.until("the pause", ms(100), secs(5), async || bench.find(mail).await.paused.is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_channel_is_paused_probed_and_released() {
     let bench = Bench::new().await;
     bench.remote.will("mail", [Does::RefusesTheChannel, Does::RefusesTheChannel]);

@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What a notifier made of one message.
 type Answer = Result<Receipt, NotifyError>;
 
+/// What came of a try; and what others are told of it.
+type Report = (Vec<Input>, Vec<Input>);
+
 /// One try that has ended.
 struct Tried {
     row: Arc<OutboxRow>,
@@ -151,7 +154,7 @@ impl Worker {
         let at = self.parts.clock.now();
         if row.try_count > 0 && retry::is_too_old(row.created_at, at) {
             let reason = row.tries.last().map_or_else(String::new, |last| last.detail.clone());
-            let answer = Err(NotifyError::message(format!("not delivered within a day: {reason}")));
+            let answer = Err(NotifyError::message(too_late(&reason)));
             self.finish_try(Tried { row, at, took: Duration::ZERO, answer }).await;
             return;
         }
@@ -189,24 +192,31 @@ impl Worker {
     }
 
     async fn finish_try(&mut self, tried: Tried) {
-        let inputs = match &tried.answer {
+        let (outcome, tells) = match &tried.answer {
             Ok(receipt) => self.passed(&tried, receipt),
             Err(error) => self.failed(&tried, error),
         };
-        self.report(inputs).await;
-    }
-
-    fn passed(&mut self, tried: &Tried, receipt: &Receipt) -> Vec<Input> {
-        self.rest.passed();
-        let mut inputs =
-            vec![delivery(tried, &receipt.detail, None, Delivery::Sent { receipt: receipt.clone() })];
-        if self.channel.paused.is_some() {
-            inputs.extend(release(&self.channel, self.parts.clock.now()));
+        if !self.report(outcome).await {
+            // Nobody else would ever try it again before a restart.
+            self.parts.store.unclaim(&[tried.row.id]).await;
         }
-        inputs
+        if !tells.is_empty() {
+            // Apart from the outcome: a fallback that is gone must not keep it from being written down.
+            self.report(tells).await;
+        }
     }
 
-    fn failed(&mut self, tried: &Tried, error: &NotifyError) -> Vec<Input> {
+    fn passed(&mut self, tried: &Tried, receipt: &Receipt) -> Report {
+        self.rest.passed();
+        let sent = delivery(tried, &receipt.detail, None, Delivery::Sent { receipt: receipt.clone() });
+        if self.channel.paused.is_none() {
+            return (vec![sent], Vec::new());
+        }
+        let (end, tells) = release(&self.channel, self.parts.clock.now());
+        (vec![sent, end], tells)
+    }
+
+    fn failed(&mut self, tried: &Tried, error: &NotifyError) -> Report {
         let detail = error_chain(error);
         let fault = error.fault();
         tracing::warn!(
@@ -223,59 +233,54 @@ impl Worker {
         }
     }
 
-    fn retry(&mut self, tried: &Tried, error: &NotifyError, detail: &str) -> Vec<Input> {
+    fn retry(&mut self, tried: &Tried, error: &NotifyError, detail: &str) -> Report {
         let (asked, random) = (error.retry_after(), random());
         self.rest.failed(asked, random, self.parts.clock.monotonic());
         let wait = retry::wait(tried.row.try_count.saturating_add(1), asked, random);
         let not_before = self.parts.clock.now().after(wait);
         if retry::is_too_old(tried.row.created_at, not_before) {
-            return self.give_up(tried, NotifyFault::Retry, &format!("not delivered within a day: {detail}"));
+            return self.give_up(tried, NotifyFault::Retry, &too_late(detail));
         }
-        vec![delivery(tried, detail, Some(NotifyFault::Retry), Delivery::Again { not_before })]
+        (vec![delivery(tried, detail, Some(NotifyFault::Retry), Delivery::Again { not_before })], Vec::new())
     }
 
-    fn give_up(&mut self, tried: &Tried, fault: NotifyFault, reason: &str) -> Vec<Input> {
+    fn give_up(&self, tried: &Tried, fault: NotifyFault, reason: &str) -> Report {
         let given_up = Delivery::GivenUp { reason: reason.to_owned() };
-        let mut inputs = vec![delivery(tried, reason, Some(fault), given_up)];
-        inputs.extend(message::pass_on(&self.channel, &tried.row, reason));
-        inputs
+        let tells = message::pass_on(&self.channel, &tried.row, reason);
+        (vec![delivery(tried, reason, Some(fault), given_up)], tells)
     }
 
     /// The message is due at once, and the pause holds it: so a release lets it pass without delay.
-    fn pause(&mut self, tried: &Tried, detail: &str) -> Vec<Input> {
+    fn pause(&mut self, tried: &Tried, detail: &str) -> Report {
         self.rest.broken(self.parts.clock.monotonic());
         let now = self.parts.clock.now();
         if retry::is_too_old(tried.row.created_at, now) {
-            return self.give_up(
-                tried,
-                NotifyFault::Channel,
-                &format!("not delivered within a day: {detail}"),
-            );
+            return self.give_up(tried, NotifyFault::Channel, &too_late(detail));
         }
-        let again = Delivery::Again { not_before: now };
-        let mut inputs = vec![delivery(tried, detail, Some(NotifyFault::Channel), again)];
-        if self.channel.paused.is_none() {
-            tracing::error!(channel = self.channel.name, detail, probe_every = ?PROBE_EVERY, "the channel is paused");
-            let pause = Pause { since: now, fault: detail.to_owned() };
-            inputs.push(Input::Pause { channel: self.channel.id, pause: Some(pause.clone()) });
-            inputs.extend(message::tell_paused(&self.channel, detail, now));
-            // Seen here at once, not only when the store's word of it comes back.
-            self.channel = Arc::new(Channel { paused: Some(pause), ..Channel::clone(&self.channel) });
+        let again = delivery(tried, detail, Some(NotifyFault::Channel), Delivery::Again { not_before: now });
+        if self.channel.paused.is_some() {
+            return (vec![again], Vec::new());
         }
-        inputs
+        tracing::error!(channel = self.channel.name, detail, probe_every = ?PROBE_EVERY, "the channel is paused");
+        let pause = Some(Pause { since: now, fault: detail.to_owned() });
+        let tells = message::tell_paused(&self.channel, detail, now).into_iter().collect();
+        // Seen here at once, not only when the store's word of it comes back.
+        self.channel = Arc::new(Channel { paused: pause.clone(), ..Channel::clone(&self.channel) });
+        (vec![again, Input::Pause { channel: self.channel.id, pause }], tells)
     }
 
-    /// Writes down what came of a try; a message whose end is not written down would be sent again.
-    async fn report(&self, inputs: Vec<Input>) {
+    /// Writes down what came of a try, and says whether it could be: a message whose end is not written down would
+    /// be sent again.
+    async fn report(&self, inputs: Vec<Input>) -> bool {
         loop {
             let error = match self.parts.store.commit(self.parts.clock.now(), inputs.clone()).await {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(error) => error,
             };
             self.warn(&error, "cannot write down what came of a message");
             match error.retry_after() {
                 Some(wait) => tokio::time::sleep(wait.into()).await,
-                None => return,
+                None => return false,
             }
         }
     }
@@ -294,10 +299,14 @@ pub(super) fn build(
     built.map_err(|error| NotifyError::channel(format!("its configuration is wrong: {error}")))
 }
 
-/// The end of a pause, told to the fallback that heard of its beginning.
-pub(super) fn release(channel: &Channel, now: Timestamp) -> impl Iterator<Item = Input> {
-    let release = Input::Pause { channel: channel.id, pause: None };
-    std::iter::once(release).chain(message::tell_released(channel, now))
+/// The end of a pause, and the word of it for the fallback that heard of its beginning.
+pub(super) fn release(channel: &Channel, now: Timestamp) -> (Input, Vec<Input>) {
+    let end = Input::Pause { channel: channel.id, pause: None };
+    (end, message::tell_released(channel, now).into_iter().collect())
+}
+
+fn too_late(detail: &str) -> String {
+    format!("not delivered within a day: {detail}")
 }
 
 fn delivery(tried: &Tried, detail: &str, fault: Option<NotifyFault>, delivery: Delivery) -> Input {

@@ -125,3 +125,75 @@ pub(super) fn pass_on(channel: &Channel, row: &OutboxRow, reason: &str) -> Vec<I
     };
     row.items.iter().map(tell).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vilicus_core::{ChannelId, NotificationId};
+    use vilicus_store::outbox::OutboxState;
+    use vilicus_store::{EngineStore, Json, MemoryEngine, Options};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    fn channel(fallback: Option<u64>) -> Channel {
+        Channel {
+            id: ChannelId::new(1).unwrap(),
+            name: "mail".to_owned(),
+            kind: "email".to_owned(),
+            params: Json::default(),
+            enabled: true,
+            rate_limit: None,
+            fallback: fallback.and_then(ChannelId::new),
+            digest_above: None,
+            managed_by: None,
+            paused: None,
+        }
+    }
+
+    fn row(group: &str, statuses: &[Status]) -> OutboxRow {
+        let test = Notification::test("k", NOW).items.remove(0);
+        let items =
+            statuses.iter().map(|status| NotificationItem { status: *status, ..test.clone() }).collect();
+        OutboxRow {
+            id: NotificationId::new(9).unwrap(),
+            key: "the-key".to_owned(),
+            channel: ChannelId::new(1).unwrap(),
+            group: group.to_owned(),
+            check: vilicus_core::CheckId::new(7),
+            agent: None,
+            items,
+            more: 3,
+            state: OutboxState::Pending,
+            created_at: NOW,
+            not_before: NOW,
+            try_count: 0,
+            tries: Vec::new(),
+            receipt: None,
+            earlier: vec![NotificationId::new(5).unwrap()],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_lists_the_worst_first_and_counts_the_rest() {
+        let store = EngineStore::open(MemoryEngine::new(), Options::new(NOW, [7; 16])).unwrap();
+        let mut statuses = vec![Status::Ok; 24];
+        statuses.push(Status::Critical);
+        let row = row("check-7", &statuses);
+        let built = notification(&store, &channel(None), &row, Some("https://v.example/")).await.unwrap();
+        assert_eq!((built.items.len(), built.more), (LISTED, 3 + 5));
+        assert_eq!(built.items[0].status, Status::Critical);
+        assert_eq!(
+            (built.key.as_str(), built.url.as_deref()),
+            ("the-key", Some("https://v.example/#check-7"))
+        );
+        assert!(built.earlier.is_empty(), "what is forgotten is left out");
+    }
+
+    #[test]
+    fn only_a_first_failure_is_passed_on_and_only_to_a_fallback() {
+        let statuses = [Status::Critical, Status::Ok];
+        assert_eq!(pass_on(&channel(Some(2)), &row("check-7", &statuses), "gone").len(), 2);
+        assert!(pass_on(&channel(None), &row("check-7", &statuses), "gone").is_empty());
+        assert!(pass_on(&channel(Some(2)), &row("fallback-check-7", &statuses), "gone").is_empty());
+    }
+}

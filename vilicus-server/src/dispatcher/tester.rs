@@ -42,8 +42,15 @@ impl Tester {
     /// Ends the pause; a store that can't write now leaves that to the next probe.
     async fn release(&self, channel: &Channel) {
         let now = self.parts.clock.now();
-        if let Err(error) = self.parts.store.commit(now, channel::release(channel, now).collect()).await {
-            tracing::warn!(channel = channel.name, error = error_chain(&error), "the pause cannot be ended");
+        let (end, tells) = channel::release(channel, now);
+        for inputs in [vec![end], tells] {
+            if let Err(error) = self.parts.store.commit(now, inputs).await {
+                tracing::warn!(
+                    channel = channel.name,
+                    error = error_chain(&error),
+                    "the pause cannot be ended"
+                );
+            }
         }
     }
 }

@@ -264,9 +264,17 @@ impl Settings {
             tls: tls(strong.tls_cert.or(weak.tls_cert), strong.tls_key.or(weak.tls_key))?,
             trusted_proxies: strong.trusted_proxies.or(weak.trusted_proxies).unwrap_or_default(),
             outbound: strong.outbound.or(weak.outbound).unwrap_or_default(),
-            admin_token: secret("admin_token", strong.admin_token, weak.admin_token)?,
-            enroll_token: secret("enroll_token", strong.enroll_token, weak.enroll_token)?,
-            metrics_token: secret("metrics_token", strong.metrics_token, weak.metrics_token)?,
+            admin_token: secret("admin_token (VILICUS_ADMIN_TOKEN)", strong.admin_token, weak.admin_token)?,
+            enroll_token: secret(
+                "enroll_token (VILICUS_ENROLL_TOKEN)",
+                strong.enroll_token,
+                weak.enroll_token,
+            )?,
+            metrics_token: secret(
+                "metrics_token (VILICUS_METRICS_TOKEN)",
+                strong.metrics_token,
+                weak.metrics_token,
+            )?,
             limits: limits::resolve(strong.limits, weak.limits)?,
         })
     }

@@ -38,6 +38,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         Some(data) => Some(open_door(&data, &commands, &dashboard, &store, clock.as_ref()).await?),
         None => None,
     };
+    warn_of_open_doors(&settings, address);
     welcome(&dashboard, &store, clock.as_ref()).await?;
     let tls = server.tls();
     // Without a service manager that listens there is nothing to tell, and nothing is wrong.
@@ -118,6 +119,16 @@ fn dashboard(settings: &Settings, address: SocketAddr) -> String {
     match &settings.public_url {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => format!("{scheme}://{}", reachable(address)),
+    }
+}
+
+/// Tokens in the open can be read on the way.
+fn warn_of_open_doors(settings: &Settings, address: SocketAddr) {
+    let behind_proxy = !settings.trusted_proxies.is_empty();
+    if settings.tls.is_none() && !behind_proxy && !address.ip().is_loopback() {
+        tracing::warn!(
+            "other hosts can connect without TLS; set tls_cert and tls_key, or trusted_proxies behind a proxy"
+        );
     }
 }
 
