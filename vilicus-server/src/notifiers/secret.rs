@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// A password, token or key. `Debug` shows `***`, it can't be serialised, and no error about it repeats it.
 #[derive(Clone)]
@@ -34,14 +34,13 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde's own message would quote a number or another value that was meant as the secret.
-        deserializer.deserialize_any(SecretVisitor).map_err(|_| D::Error::custom("must be a string"))
+        deserializer.deserialize_any(SecretVisitor)
     }
 }
 
 struct SecretVisitor;
 
-impl Visitor<'_> for SecretVisitor {
+impl<'de> Visitor<'de> for SecretVisitor {
     type Value = Secret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,6 +50,40 @@ impl Visitor<'_> for SecretVisitor {
     fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
         Ok(text.into())
     }
+
+    // serde's own message would quote a number or a word that was meant as the secret.
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+        Err(no_string())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+        Err(no_string())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(no_string())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(no_string())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Secret, E> {
+        Err(no_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Secret, A::Error> {
+        Err(no_string())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Secret, A::Error> {
+        Err(no_string())
+    }
+}
+
+fn no_string<E: Error>() -> E {
+    E::custom("must be a string")
 }
 
 impl JsonSchema for Secret {
@@ -79,5 +112,15 @@ mod tests {
         }
         let secret: Secret = serde_json::from_str("\"x\"").unwrap();
         assert_eq!((secret.expose(), format!("{secret:?}").as_str()), ("x", "***"));
+    }
+
+    #[test]
+    fn one_that_is_missing_is_said_to_be_missing() {
+        #[derive(Debug, Deserialize)]
+        struct Params {
+            user: Secret,
+        }
+        let error = serde_json::from_str::<Params>("{}").map(|params| params.user).unwrap_err();
+        assert!(error.to_string().contains("missing field `user`"), "{error}");
     }
 }
