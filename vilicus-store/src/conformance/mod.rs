@@ -1,25 +1,8 @@
 //! Public suites that prove an engine or a store. They fail by panicking, with the promise that was broken.
 //!
-//! An [`Engine`](crate::Engine) of your own, in a `#[test]` of your own crate:
+//! What follows is `docs/writing-a-store.md`; its examples run as tests.
 //!
-//! ```
-//! # use std::collections::HashMap;
-//! # use std::path::{Path, PathBuf};
-//! # use std::sync::{Arc, Mutex};
-//! use vilicus_store::{conformance, MemoryEngine};
-//! # // Stands for an engine on disk: what was opened once at a path is found there again.
-//! # type MyEngine = Arc<MemoryEngine>;
-//! # let disk: Mutex<HashMap<PathBuf, MyEngine>> = Mutex::default();
-//! # let open = |path: &Path| Arc::clone(disk.lock().unwrap().entry(path.to_owned()).or_default());
-//!
-//! // #[test]
-//! // fn my_engine_keeps_its_promises() {
-//! conformance::engine(|directory| open(directory));
-//! // }
-//! ```
-//!
-//! A [`Store`](crate::Store) of your own: [`store`]. To see how your code meets a failing disk, wrap an engine into
-//! a [`FaultyEngine`].
+#![doc = include_str!("../../../docs/writing-a-store.md")]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A suite says what is broken by panicking.
 
 mod commit;

@@ -10,7 +10,8 @@ use crate::embedded::period;
 use crate::embedded::record;
 use crate::embedded::rollup;
 use crate::embedded::samples::Sealed;
-use crate::engine::{Durability, Engine, EngineError, Entry, Scan, Write};
+use crate::embedded::shared::Disk;
+use crate::engine::{Durability, Engine, EngineError, Scan, Write};
 use crate::query::{HistoryRow, Order, Rollup};
 
 /// The keys of chunks whose samples came in order, and of those that came late.
@@ -56,15 +57,15 @@ pub(crate) fn save(
 /// Samples of one check that are written down, by time: all in the span that lie in the first `limit` chunks, and
 /// at least `limit` samples when there are so many.
 pub(crate) fn load(
-    engine: &dyn Engine,
+    disk: Disk<'_>,
     span: Span,
     order: Order,
     limit: usize,
 ) -> Result<BTreeMap<Timestamp, HistoryRow>, EngineError> {
     let mut rows = BTreeMap::new();
-    for partition in weeks(engine, span, order)? {
-        load_late(engine, &partition, span, &mut rows)?;
-        load_in_order(engine, &partition, span, order, limit, &mut rows)?;
+    for partition in weeks(disk, span, order)? {
+        load_late(disk, &partition, span, &mut rows)?;
+        load_in_order(disk, &partition, span, order, limit, &mut rows)?;
         if rows.len() >= limit {
             break;
         }
@@ -73,26 +74,21 @@ pub(crate) fn load(
 }
 
 /// The sample of one moment that is written down.
-pub(crate) fn find(
-    engine: &dyn Engine,
-    check: CheckId,
-    at: Timestamp,
-) -> Result<Option<HistoryRow>, EngineError> {
+pub(crate) fn find(disk: Disk<'_>, check: CheckId, at: Timestamp) -> Result<Option<HistoryRow>, EngineError> {
     let until = Timestamp::from_millis(at.as_millis().saturating_add(1));
     let span = Span { check, since: at, until };
-    Ok(load(engine, span, Order::NewestFirst, 1)?.remove(&at))
+    Ok(load(disk, span, Order::NewestFirst, 1)?.remove(&at))
 }
 
 /// The rollups that are written down of chunks that begin in the span, oldest first.
-pub(crate) fn load_rollups(engine: &dyn Engine, span: Span) -> Result<Vec<Rollup>, EngineError> {
+pub(crate) fn load_rollups(disk: Disk<'_>, span: Span) -> Result<Vec<Rollup>, EngineError> {
     let mut rollups = Vec::new();
-    for partition in engine.partitions()?.iter().filter(|name| name.starts_with("rollup-")) {
+    for partition in disk.engine.partitions()?.iter().filter(|name| name.starts_with("rollup-")) {
         for kind in [IN_ORDER, LATE] {
             let mut cursor = Cursor::new(kind, span.check, span.since, span.until, Order::OldestFirst);
-            while let Some(payloads) = cursor.next(engine, partition)? {
-                rollups.extend(
-                    payloads.iter().filter_map(|payload| postcard::from_bytes::<Rollup>(payload).ok()),
-                );
+            let decode = |payload: &[u8]| postcard::from_bytes::<Rollup>(payload).ok();
+            while let Some(more) = cursor.next(disk, partition, decode)? {
+                rollups.extend(more);
             }
         }
     }
@@ -109,8 +105,9 @@ pub(crate) fn oldest(engine: &dyn Engine) -> Result<Option<Timestamp>, EngineErr
 }
 
 /// The partitions that hold weeks of the span.
-fn weeks(engine: &dyn Engine, span: Span, order: Order) -> Result<Vec<String>, EngineError> {
-    let mut weeks: Vec<(Timestamp, String)> = engine
+fn weeks(disk: Disk<'_>, span: Span, order: Order) -> Result<Vec<String>, EngineError> {
+    let mut weeks: Vec<(Timestamp, String)> = disk
+        .engine
         .partitions()?
         .into_iter()
         .filter(|name| name.starts_with("history-"))
@@ -125,14 +122,14 @@ fn weeks(engine: &dyn Engine, span: Span, order: Order) -> Result<Vec<String>, E
 }
 
 fn load_late(
-    engine: &dyn Engine,
+    disk: Disk<'_>,
     partition: &str,
     span: Span,
     rows: &mut BTreeMap<Timestamp, HistoryRow>,
 ) -> Result<(), EngineError> {
     let mut cursor = Cursor::new(LATE, span.check, EARLIEST, span.until, Order::OldestFirst);
-    while let Some(payloads) = cursor.next(engine, partition)? {
-        payloads.iter().for_each(|payload| add_rows(payload, span, rows));
+    while let Some(chunks) = cursor.next(disk, partition, decode)? {
+        chunks.into_iter().for_each(|chunk| add_rows(chunk, span, rows));
     }
     Ok(())
 }
@@ -140,18 +137,18 @@ fn load_late(
 const EARLIEST: Timestamp = Timestamp::from_millis(i64::MIN);
 
 fn load_in_order(
-    engine: &dyn Engine,
+    disk: Disk<'_>,
     partition: &str,
     span: Span,
     order: Order,
     limit: usize,
     rows: &mut BTreeMap<Timestamp, HistoryRow>,
 ) -> Result<(), EngineError> {
-    let from = first_chunk(engine, partition, span)?;
+    let from = first_chunk(disk, partition, span)?;
     let mut cursor = Cursor::new(IN_ORDER, span.check, from, span.until, order);
     let before = rows.len();
-    while let Some(payloads) = cursor.next(engine, partition)? {
-        payloads.iter().for_each(|payload| add_rows(payload, span, rows));
+    while let Some(chunks) = cursor.next(disk, partition, decode)? {
+        chunks.into_iter().for_each(|chunk| add_rows(chunk, span, rows));
         if rows.len() - before >= limit {
             break;
         }
@@ -160,27 +157,20 @@ fn load_in_order(
 }
 
 /// Where the chunk begins that may hold the first moment of the span.
-fn first_chunk(engine: &dyn Engine, partition: &str, span: Span) -> Result<Timestamp, EngineError> {
+fn first_chunk(disk: Disk<'_>, partition: &str, span: Span) -> Result<Timestamp, EngineError> {
     let scan = Scan {
         start: key(IN_ORDER, span.check, EARLIEST, 0),
         end: Some(key(IN_ORDER, span.check, span.since, u16::MAX)),
         reverse: true,
         limit: 1,
     };
-    let entries = engine.scan(partition, &scan)?;
+    let entries = disk.engine.scan(partition, &scan)?;
     Ok(entries.first().and_then(|(key, _)| first_of(key)).unwrap_or(span.since))
 }
 
-fn add_rows(payload: &[u8], span: Span, rows: &mut BTreeMap<Timestamp, HistoryRow>) {
-    match decode(payload) {
-        Some(more) => {
-            for row in more {
-                if span.since <= row.timestamp && row.timestamp < span.until {
-                    rows.entry(row.timestamp).or_insert(row);
-                }
-            }
-        }
-        None => tracing::error!(check = %span.check, "a chunk of history cannot be read and is left out"),
+fn add_rows(chunk: Vec<HistoryRow>, span: Span, rows: &mut BTreeMap<Timestamp, HistoryRow>) {
+    for row in chunk.into_iter().filter(|row| span.since <= row.timestamp && row.timestamp < span.until) {
+        rows.entry(row.timestamp).or_insert(row);
     }
 }
 
@@ -246,18 +236,19 @@ impl Cursor {
         }
     }
 
-    /// The payloads of the next records; `None` at the end. What can't be read is left out.
-    fn next(&mut self, engine: &dyn Engine, partition: &str) -> Result<Option<Vec<Vec<u8>>>, EngineError> {
+    /// What the next records hold; `None` at the end. What can't be read is left out, and noted.
+    fn next<T>(
+        &mut self,
+        disk: Disk<'_>,
+        partition: &str,
+        decode: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, EngineError> {
         if self.done || self.start >= self.end {
             return Ok(None);
         }
-        let scan = Scan {
-            start: self.start.clone(),
-            end: Some(self.end.clone()),
-            reverse: self.reverse,
-            limit: BATCH,
-        };
-        let entries = engine.scan(partition, &scan)?;
+        let scan =
+            Scan { start: self.start.clone(), end: Some(self.end.clone()), reverse: self.reverse, limit: BATCH };
+        let entries = disk.engine.scan(partition, &scan)?;
         self.done = entries.len() < BATCH;
         if let Some((key, _)) = entries.last() {
             if self.reverse {
@@ -267,32 +258,49 @@ impl Cursor {
                 self.start.push(0);
             }
         }
-        Ok(Some(self.join(entries)))
-    }
-
-    /// Parts come first to last, or last to first when reading backwards.
-    fn join(&mut self, entries: Vec<Entry>) -> Vec<Vec<u8>> {
-        let mut payloads = Vec::new();
+        let mut found = Vec::new();
         for (key, value) in entries {
-            let is_first = key.ends_with(&[0, 0]);
-            if is_first && !self.reverse {
-                self.carried.clear();
-            }
-            self.carried.push(value);
-            let mut parts = record::Parts::default();
-            let complete = if self.reverse {
-                self.carried.iter().rev().map(|part| parts.push(part)).last()
-            } else {
-                self.carried.iter().map(|part| parts.push(part)).last()
-            };
-            if complete == Some(Ok(true)) {
-                self.carried.clear();
-                payloads.extend(parts.finish().map(|(_, payload)| payload));
-            } else if is_first && (self.reverse || matches!(complete, Some(Err(_)))) {
-                tracing::error!("a record of history is damaged and is left out");
-                self.carried.clear();
+            match self.join(&key, value) {
+                Joined::Whole(payload) => match decode(&payload) {
+                    Some(value) => found.push(value),
+                    None => disk.damaged.note(partition, &key),
+                },
+                Joined::Damaged => disk.damaged.note(partition, &key),
+                Joined::Part => {}
             }
         }
-        payloads
+        Ok(Some(found))
     }
+
+    /// Adds the next value. Parts come first to last, or last to first when reading backwards.
+    fn join(&mut self, key: &[u8], value: Vec<u8>) -> Joined {
+        let is_first = key.ends_with(&[0, 0]);
+        if is_first && !self.reverse {
+            self.carried.clear();
+        }
+        self.carried.push(value);
+        let mut parts = record::Parts::default();
+        let complete = if self.reverse {
+            self.carried.iter().rev().map(|part| parts.push(part)).last()
+        } else {
+            self.carried.iter().map(|part| parts.push(part)).last()
+        };
+        match complete {
+            Some(Ok(true)) => {
+                self.carried.clear();
+                parts.finish().map_or(Joined::Damaged, |(_, payload)| Joined::Whole(payload))
+            }
+            // Backwards, a record is complete with its first part, or never.
+            Some(Err(_)) if is_first => Joined::Damaged,
+            Some(Ok(false)) if is_first && self.reverse => Joined::Damaged,
+            _ => Joined::Part,
+        }
+    }
+}
+
+/// What a value makes of those before it.
+enum Joined {
+    Whole(Vec<u8>),
+    Part,
+    Damaged,
 }

@@ -183,7 +183,7 @@ pub(crate) fn history(
         rows.transpose().map_err(damaged)?.unwrap_or_default()
     };
     // What is written down came first, so that it stands where both have a moment.
-    let mut rows = history::load(engine, span, query.order, query.limit)?;
+    let mut rows = history::load(shared.disk(engine), span, query.order, query.limit)?;
     for (timestamp, row) in in_memory {
         rows.entry(timestamp).or_insert(row);
     }
@@ -220,7 +220,7 @@ pub(crate) fn rollups(
     let mut points = Vec::new();
     if query.since < exact_from {
         points = history::load_rollups(
-            engine,
+            shared.disk(engine),
             Span { check: query.check, since: query.since, until: exact_from },
         )?;
     }
@@ -315,7 +315,7 @@ pub(crate) fn notification(
     };
     match in_memory {
         Some(row) => Ok(Some(row)),
-        None => Ok(trail::find(engine, id.get())?.map(Arc::new)),
+        None => Ok(trail::find(shared.disk(engine), id.get())?.map(Arc::new)),
     }
 }
 
@@ -333,7 +333,7 @@ fn entries<T: Entry>(
     let mut found: Vec<Arc<T>> = in_memory.into_iter().filter(|entry| wanted(entry)).collect();
     let is_enough = is_all || range.order == Order::NewestFirst && T::IN_ORDER && found.len() >= limit;
     if !is_enough {
-        found.extend(trail::load(engine, range, limit, wanted)?);
+        found.extend(trail::load(shared.disk(engine), range, limit, wanted)?);
         found.sort_by_key(|entry| entry.id());
         found.dedup_by_key(|entry| entry.id());
         if range.order == Order::NewestFirst {

@@ -1,12 +1,17 @@
 //! What the writer and the readers share.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
 use crate::embedded::truth::Truth;
+use crate::engine::Engine;
 use crate::store::Sequence;
+
+/// Damaged records are told apart up to so many.
+const MAX_DAMAGED: usize = 10_000;
 
 /// What the writer and the readers share.
 #[derive(Debug)]
@@ -17,6 +22,7 @@ pub(crate) struct Shared {
     /// The inputs that wait for the writer.
     pub(crate) queued: AtomicUsize,
     faults: Mutex<Faults>,
+    damaged: Damaged,
     changed: watch::Sender<Sequence>,
 }
 
@@ -28,6 +34,31 @@ pub(crate) struct Faults {
     pub(crate) quarantined: u64,
 }
 
+/// What is on disk, to read, with a place to note what can't be read there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Disk<'a> {
+    pub(crate) engine: &'a dyn Engine,
+    pub(crate) damaged: &'a Damaged,
+}
+
+/// The records of history that could not be read. They are left out, and counted once each.
+#[derive(Debug, Default)]
+pub(crate) struct Damaged(Mutex<BTreeSet<(String, Vec<u8>)>>);
+
+impl Damaged {
+    /// Notes a record that can't be read.
+    pub(crate) fn note(&self, partition: &str, key: &[u8]) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() < MAX_DAMAGED && seen.insert((partition.to_owned(), key.to_vec())) {
+            tracing::error!(partition, ?key, "a record is damaged and is left out");
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+}
+
 impl Shared {
     pub(crate) fn new(truth: Truth, last: u64, quarantined: u64) -> Self {
         // Readers begin at `Sequence::START`, so what is there already counts as one change.
@@ -37,6 +68,7 @@ impl Shared {
             durable: AtomicU64::new(last),
             queued: AtomicUsize::new(0),
             faults: Mutex::new(Faults { quarantined, ..Faults::default() }),
+            damaged: Damaged::default(),
             changed,
         }
     }
@@ -85,8 +117,16 @@ impl Shared {
         (faults.fault, faults.fatal) = (None, false);
     }
 
+    /// What went wrong so far; records of history that can't be read count as set aside.
     pub(crate) fn faults(&self) -> Faults {
-        self.faults_mut().clone()
+        let mut faults = self.faults_mut().clone();
+        faults.quarantined += self.damaged.count();
+        faults
+    }
+
+    /// What is on disk, to read.
+    pub(crate) fn disk<'a>(&'a self, engine: &'a dyn Engine) -> Disk<'a> {
+        Disk { engine, damaged: &self.damaged }
     }
 
     fn faults_mut(&self) -> MutexGuard<'_, Faults> {

@@ -12,6 +12,7 @@ use vilicus_core::{AgentId, CheckId, Event, Timestamp};
 
 use crate::embedded::period;
 use crate::embedded::record;
+use crate::embedded::shared::Disk;
 use crate::engine::{Durability, Engine, EngineError, Scan, Write};
 use crate::outbox::{OutboxRow, OutboxState};
 use crate::query::Order;
@@ -223,23 +224,23 @@ pub(crate) fn save<T: Entry>(
 
 /// Up to `limit` entries of a range that `wanted` accepts and that are written down, in order.
 pub(crate) fn load<T: Entry>(
-    engine: &dyn Engine,
+    disk: Disk<'_>,
     range: &Range,
     limit: usize,
     wanted: &dyn Fn(&T) -> bool,
 ) -> Result<Vec<Arc<T>>, EngineError> {
     let mut found: BTreeMap<u64, Arc<T>> = BTreeMap::new();
-    for partition in engine.partitions()?.iter().filter(|name| is_partition_of::<T>(name)) {
+    for partition in disk.engine.partitions()?.iter().filter(|name| is_partition_of::<T>(name)) {
         let mut taken = 0;
         for (kind, owner) in range.indexes() {
             let mut cursor = Cursor::new(kind, owner, range);
             while taken < limit {
-                let ids = cursor.next_ids(engine, partition)?;
+                let ids = cursor.next_ids(disk.engine, partition)?;
                 if ids.is_empty() {
                     break;
                 }
                 for id in ids {
-                    let entry = fetch::<T>(engine, partition, id)?;
+                    let entry = fetch::<T>(disk, partition, id)?;
                     let entry = entry.filter(|entry| range.wants(entry) && wanted(entry));
                     if let Some(entry) = entry.filter(|_| taken < limit) {
                         taken += 1;
@@ -257,9 +258,9 @@ pub(crate) fn load<T: Entry>(
 }
 
 /// One entry that is written down.
-pub(crate) fn find<T: Entry>(engine: &dyn Engine, id: u64) -> Result<Option<T>, EngineError> {
-    for partition in engine.partitions()?.iter().rev().filter(|name| is_partition_of::<T>(name)) {
-        if let Some(entry) = fetch(engine, partition, id)? {
+pub(crate) fn find<T: Entry>(disk: Disk<'_>, id: u64) -> Result<Option<T>, EngineError> {
+    for partition in disk.engine.partitions()?.iter().rev().filter(|name| is_partition_of::<T>(name)) {
+        if let Some(entry) = fetch(disk, partition, id)? {
             return Ok(Some(entry));
         }
     }
@@ -270,24 +271,24 @@ fn is_partition_of<T: Entry>(partition: &str) -> bool {
     partition.strip_prefix(T::PREFIX).is_some_and(|rest| rest.starts_with('-'))
 }
 
-fn fetch<T: Entry>(engine: &dyn Engine, partition: &str, id: u64) -> Result<Option<T>, EngineError> {
+fn fetch<T: Entry>(disk: Disk<'_>, partition: &str, id: u64) -> Result<Option<T>, EngineError> {
     let mut parts = record::Parts::default();
     for part in 0.. {
-        let Some(value) = engine.get(partition, &id_key(id, part))? else {
+        let Some(value) = disk.engine.get(partition, &id_key(id, part))? else {
             return Ok(None);
         };
         match parts.push(&value) {
             Ok(true) => break,
             Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, partition, id, "an entry cannot be read and is left out");
+            Err(_) => {
+                disk.damaged.note(partition, &id_key(id, part));
                 return Ok(None);
             }
         }
     }
     let entry = parts.finish().ok().and_then(|(_, payload)| postcard::from_bytes(&payload).ok());
     if entry.is_none() {
-        tracing::error!(partition, id, "an entry cannot be read and is left out");
+        disk.damaged.note(partition, &id_key(id, 0));
     }
     Ok(entry)
 }

@@ -17,7 +17,7 @@ use crate::embedded::checkpoint::Checkpoint;
 use crate::embedded::clock::Deadline;
 use crate::embedded::journal::{self, Journal};
 use crate::embedded::recovery::{self, Recovered};
-use crate::embedded::shared::Shared;
+use crate::embedded::shared::{Disk, Shared};
 use crate::embedded::truth::Truth;
 use crate::embedded::unit::Unit;
 use crate::embedded::{Options, history, retention, trail};
@@ -257,11 +257,10 @@ impl<E: Engine> Writer<E> {
         let mut broken = false;
         {
             let mut truth = self.shared.write();
+            let disk = self.shared.disk(self.engine.as_ref());
             for job in group {
                 self.now = self.now.max(job.now);
-                let (answer, is_broken) = judge(
-                    &mut truth,
-                    self.engine.as_ref(),
+                let (answer, is_broken) = judge(&mut truth, disk,
                     &self.options,
                     &mut self.payload,
                     sequence,
@@ -306,14 +305,14 @@ impl<E: Engine> Writer<E> {
 
 fn judge(
     truth: &mut Truth,
-    engine: &dyn Engine,
+    disk: Disk<'_>,
     options: &Options,
     payload: &mut Vec<u8>,
     sequence: u64,
     now: Timestamp,
     inputs: Vec<Input>,
 ) -> (Answer, bool) {
-    let archive = |check, at| history::find(engine, check, at);
+    let archive = |check, at| history::find(disk, check, at);
     let mut unit = Unit::new(truth, now, sequence, payload, &archive, now.before(options.keep_results));
     let answer = unit.carry_out(inputs);
     (answer, unit.is_broken())
