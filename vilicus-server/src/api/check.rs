@@ -81,7 +81,7 @@ async fn show(
 ) -> Result<Response, Problem> {
     let page = query.bounds()?.page(caller.agent().is_some());
     let filter = filter(state, caller, &mut query, kind).await?;
-    let wait = query.wait()?;
+    let wait = if caller.agent().is_some() { query.wait()? } else { None };
     query.finish()?;
     let Some(filter) = filter else {
         return Ok(Answer(List::<CheckBody> { meta: Meta::of_page(&query, page, 0), objects: Vec::new() })

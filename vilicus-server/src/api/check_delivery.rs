@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use vilicus_core::{AgentId, CheckId, Millis};
 use vilicus_store::query::{CheckFilter, CheckView, Page};
-use vilicus_store::{Input, Sequence};
+use vilicus_store::{Input, Sequence, StoreError};
 
 use super::AppState;
 use super::agent_body::config_etag;
@@ -42,11 +42,20 @@ pub(super) async fn deliver(
     }
     let found = state.store().checks(filter, page).await?;
     let mine: Vec<&CheckView> = found.objects.iter().filter(|view| view.check.runs_on_agent()).collect();
-    note_delivery(state, &mine).await?;
+    let noted = note_delivery(state, &mine).await;
     let hidden = found.objects.len() - mine.len();
     let objects = mine.iter().map(|view| CheckBody::configured(view)).collect();
     let meta = Meta::of_page(query, page, found.total.saturating_sub(hidden));
-    Ok(tag.answer(headers, Answer(List { meta, objects })))
+    let list = Answer(List { meta, objects });
+    match noted {
+        Ok(()) => Ok(tag.answer(headers, list)),
+        Err(error) => {
+            // Reads go on when nothing can be written. Without a tag the agent asks again, and is noted then.
+            let error = vilicus_core::result::error_chain(&error);
+            tracing::warn!(%agent, %error, "cannot note that checks were delivered");
+            Ok(list.into_response())
+        }
+    }
 }
 
 async fn current(state: &AppState, agent: AgentId) -> Result<Etag, Problem> {
@@ -80,7 +89,7 @@ async fn wait_for_news(
     }
 }
 
-async fn note_delivery(state: &AppState, views: &[&CheckView]) -> Result<(), Problem> {
+async fn note_delivery(state: &AppState, views: &[&CheckView]) -> Result<(), StoreError> {
     let undelivered = views.iter().filter(|view| view.check.delivered_at.is_none());
     let checks: Vec<CheckId> = undelivered.map(|view| view.check.id).collect();
     if !checks.is_empty() {

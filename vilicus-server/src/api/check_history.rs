@@ -15,7 +15,7 @@ use super::history_format::{Form, RollupBody, rows_as};
 use super::reference::{Reference, check_at, find_check, uri};
 use super::run::{Orders, config_of, orders};
 use crate::http::Problem;
-use crate::http::auth::{Caller, Reader, Reporter};
+use crate::http::auth::{Caller, Reader, Reporter, note_contact};
 use crate::http::json::{Answer, JsonBody, created};
 use crate::http::page::{DEFAULT_LIMIT, List, Meta};
 use crate::http::path::PathParts;
@@ -166,14 +166,19 @@ struct Rejected {
 async fn report(
     State(state): State<AppState>,
     Reporter(caller): Reporter,
-    body: JsonBody,
+    body: Result<JsonBody, Problem>,
 ) -> Result<Response, Problem> {
-    match Sent::parse(body.bytes(), state.limits().batch_results)? {
-        Sent::One(item) => submit_one(&state, &caller, *item).await,
-        Sent::Many(items) => {
+    match body.and_then(|body| Sent::parse(body.bytes(), state.limits().batch_results)) {
+        Ok(Sent::One(item)) => submit_one(&state, &caller, *item).await,
+        Ok(Sent::Many(items)) => {
             let mut answer = summary(submit(&state, &caller, items).await?);
             answer.agent = for_agent(&state, &caller).await?;
             Ok(Answer(answer).into_response())
+        }
+        Err(problem) => {
+            // Contact goes into the commit of the results; without results it is noted by itself.
+            note_contact(&caller, &state).await;
+            Err(problem)
         }
     }
 }
@@ -201,10 +206,12 @@ fn summary(done: Vec<Judged<Done>>) -> BatchBody {
 
 /// Submits one result: 201 with its row, or 200 with the row that was there first.
 pub(super) async fn submit_one(state: &AppState, caller: &Caller, item: Item) -> Result<Response, Problem> {
+    let mut result = item.result.clone();
+    result.truncate(state.limits().output_bytes);
     let done = submit(state, caller, vec![Ok(item)]).await?;
     let agent = for_agent(state, caller).await?;
     match done.into_iter().next().ok_or_else(Problem::internal)?? {
-        Done::Accepted { check, timestamp, status, result } => {
+        Done::Accepted { check, timestamp, status } => {
             let row = Row::new(check, timestamp, status, result);
             let location = row.resource_uri.clone();
             Ok(created(&location, Answer(Submitted { row, detail: None, agent })))

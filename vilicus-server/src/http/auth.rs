@@ -154,7 +154,7 @@ fn limit(token: &Token, state: &AppState) -> Result<(), Problem> {
 }
 
 /// Notes that an agent was heard of. A store that can't write now must not keep the agent from reading.
-async fn note_contact(caller: &Caller, state: &AppState) {
+pub(crate) async fn note_contact(caller: &Caller, state: &AppState) {
     let Some(agent) = caller.agent() else { return };
     if let Err(error) = state.store().commit(state.clock().now(), vec![Input::Contact { agent }]).await {
         let error = vilicus_core::result::error_chain(&error);

@@ -24,7 +24,7 @@ use crate::http::auth::Caller;
 #[derive(Debug)]
 pub(crate) enum Done {
     /// It was judged, or kept as history because it came late.
-    Accepted { check: CheckId, timestamp: Timestamp, status: Status, result: CheckResult },
+    Accepted { check: CheckId, timestamp: Timestamp, status: Status },
     /// A result of that moment was there already, and stands.
     Duplicate { check: CheckId, timestamp: Timestamp, identical: bool },
 }
@@ -52,19 +52,13 @@ pub(crate) async fn submit(
             Err(problem) => Err(problem),
         };
         places.push(ready.map(|(check, result)| {
-            inputs.push(Input::Result { check, result: result.clone() });
-            (check, result)
+            inputs.push(Input::Result { check, result });
+            check
         }));
     }
     let outcomes = if inputs.is_empty() { Vec::new() } else { state.store().commit(now, inputs).await? };
     let mut outcomes = outcomes.into_iter().skip(contacts);
-    Ok(places
-        .into_iter()
-        .map(|place| {
-            let (check, result) = place?;
-            done(check, result, outcomes.next())
-        })
-        .collect())
+    Ok(places.into_iter().map(|place| done(place?, outcomes.next())).collect())
 }
 
 /// Finds the item's check and judges its content. The outer error is the store's, the inner one the item's.
@@ -79,11 +73,9 @@ async fn prepare(
     Ok(found.and_then(|check| Ok((check, validate::validate(item.result, state.limits(), now)?))))
 }
 
-fn done(check: CheckId, result: CheckResult, outcome: Option<Outcome>) -> Judged<Done> {
+fn done(check: CheckId, outcome: Option<Outcome>) -> Judged<Done> {
     match outcome {
-        Some(Outcome::Accepted { timestamp, status, .. }) => {
-            Ok(Done::Accepted { check, timestamp, status, result })
-        }
+        Some(Outcome::Accepted { timestamp, status, .. }) => Ok(Done::Accepted { check, timestamp, status }),
         Some(Outcome::Duplicate { timestamp, identical }) => {
             Ok(Done::Duplicate { check, timestamp, identical })
         }
