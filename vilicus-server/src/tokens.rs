@@ -1,7 +1,7 @@
 //! The tokens that the server makes by itself: one-time login links, sessions of browsers, those that its
 //! environment names, that of its own command line, and that of the agent in its process.
 //!
-//! Only hashes reach the store. The API's own tokens are made by [`api`](crate::api).
+//! Only hashes reach the store. The API's own tokens are made by [`api`].
 
 use std::fmt::Write as _;
 use std::sync::Arc;

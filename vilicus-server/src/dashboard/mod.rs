@@ -1,5 +1,5 @@
 //! The page for people: rendered here, complete without scripts, readable on a phone, in a text browser and with a
-//! screen reader. `login` lets people in, [`view`] says what is shown, `templates/` and `assets/` how.
+//! screen reader. `login` lets people in, `view` says what is shown, `templates/` and `assets/` how.
 //!
 //! Everything that an agent sent is data: the templates escape it, and no page allows inline scripts or styles.
 
