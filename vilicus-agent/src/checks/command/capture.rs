@@ -33,11 +33,12 @@ impl Kept {
         self.cut
     }
 
-    /// The text, other encodings made readable. After a cut the last word is dropped: half of it may be missing,
-    /// and `12` must not be read when `123` was printed.
+    /// The text, other encodings made readable. After a cut within perfdata the last word is dropped: half of it may be
+    /// missing, and `12` must not be read when `123` was printed.
     pub(super) fn to_text(&self) -> String {
         let white = |byte: &u8| byte.is_ascii_whitespace();
-        let whole = if self.cut { self.bytes.iter().rposition(white).unwrap_or(0) } else { self.bytes.len() };
+        let halved = self.cut && self.bytes.contains(&b'|');
+        let whole = if halved { self.bytes.iter().rposition(white).unwrap_or(0) } else { self.bytes.len() };
         String::from_utf8_lossy(&self.bytes[..whole]).into_owned()
     }
 }
@@ -144,11 +145,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_word_that_may_be_cut_is_dropped() {
+    async fn a_number_that_may_be_cut_is_dropped() {
         for (text, limit, expected) in [
             ("OK | a=12 b=345", 14, "OK | a=12"),
             ("OK | a=12 b=345", 15, "OK | a=12 b=345"),
-            ("OKOKOK", 3, ""),
+            ("OKOKOK", 3, "OKO"),
+            ("OK|a=123", 7, ""),
             ("\u{e4}\u{f6}", 10, "äö"),
         ] {
             let mut capture = Capture::new(Some(text.as_bytes()), limit);
