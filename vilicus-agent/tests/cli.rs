@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn check_is_a_plugin() {
     for (args, code, begins) in [
-        (&["check", "load"][..], 0, "OK: "),
+        (&["check", "load", "-t", "5"][..], 0, "OK: "),
         (&["check", "disk", "path=/"], 0, "OK: "),
         (&["check", "disk", "path=/", "--critical", "used_percent=@0:100"], 2, "CRITICAL: "),
         (&["check", "memory", "-w", "@0:100"], 1, "WARNING: "),
@@ -69,13 +69,13 @@ fn wrong_usage_is_2_and_3_for_check() {
         (&["kinds", "dsik"], 2, "did you mean 'disk'"),
         (&["enroll", "--server", "http://127.0.0.1:1"], 2, "no enrolment token"),
         (&["run", "--server", "nonsense", "--token-file", "/dev/null"], 1, "does not hold a token"),
-        (&["check"], 3, "UNKNOWN"),
         (&["check", "disk", "--nonsense"], 3, "UNKNOWN"),
         (&["check", "dsik"], 3, "did you mean 'disk'"),
         (&["check", "disk", "paht=/"], 3, "did you mean 'path'"),
         (&["check", "disk", "path"], 3, "is not KEY=VALUE"),
         (&["check", "disk", "--warning", "nonsense"], 3, "not a range"),
         (&["check", "load", "--timeout", "soon"], 3, "not a duration"),
+        (&["check"], 3, "not provided: <KIND>"),
         (&["--config", "/no/such/file", "check", "load"], 3, "cannot read /no/such/file"),
     ] {
         let (status, stdout, stderr) = run(args);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Options, Parser, Subcommand, ValueEnum};
 use vilicus_core::Millis;
+use vilicus_core::time::ParseMillisError;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("VILICUS_COMMIT"), ")");
 
@@ -134,9 +135,16 @@ pub(crate) struct CheckOptions {
     /// CRITICAL when the metric (the kind's first, if none is named) is outside this range
     #[arg(short, long, value_name = "[METRIC=]RANGE", allow_hyphen_values = true)]
     pub(crate) critical: Vec<String>,
-    /// After this time the run is CRITICAL, as 10s
-    #[arg(short, long, value_name = "DURATION", default_value = "10s")]
+    /// After this time the run is CRITICAL, as 10s; a bare number is seconds, as with any plugin
+    #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = plugin_timeout)]
     pub(crate) timeout: Millis,
+}
+
+fn plugin_timeout(text: &str) -> Result<Millis, ParseMillisError> {
+    match text.parse() {
+        Ok(seconds) => Ok(Millis::from_secs(seconds)),
+        Err(_) => text.parse(),
+    }
 }
 
 #[derive(Debug, Options)]

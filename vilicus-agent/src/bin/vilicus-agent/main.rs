@@ -83,7 +83,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::from(2);
     }
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    say(&format!("{}: wrong usage: {first}\n", Status::Unknown));
+    // Its first paragraph: what is missing stands in lines of its own.
+    let said = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    say(&format!("{}: wrong usage: {}\n", Status::Unknown, said.trim_start_matches("error: ")));
     ExitCode::from(Status::Unknown.code())
 }
