@@ -51,7 +51,6 @@ use crate::http::problem::{no_such_method, no_such_path, of_panic};
 
 /// Everything under `/api/`, to be merged with other routers. It has no fallback of its own outside that path;
 /// [`no_such_path`] is offered for it.
-#[must_use]
 pub fn router(state: AppState) -> Router {
     let (routes, contract) = resources().split_for_parts();
     let contract = contract_of(&contract);

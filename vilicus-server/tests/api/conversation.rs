@@ -191,6 +191,37 @@ async fn an_operators_run_now_reaches_the_agent() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_refused_is_contact_all_the_same() {
+    let api = Api::new().await;
+    for (n, (body, status)) in
+        [("{", 400), (r#"{"check": 4711, "status": 0}"#, 404), ("{}", 422)].into_iter().enumerate()
+    {
+        let (id, token) = api.agent(&format!("web-{n}")).await;
+        let ask = api.ask("POST", "/api/v1/check_history/").bearer(&token);
+        assert_eq!(ask.header("content-type", "application/json").body(body).send().await.status, status);
+        assert_eq!(api.get(&format!("/api/v1/agent/{id}/")).await.json()["state"], "UP", "{body}");
+    }
+}
+
+#[tokio::test]
+async fn one_agent_that_floods_is_asked_to_wait() {
+    let mut limits = vilicus_server::http::Limits::default();
+    limits.agent_requests = vilicus_server::http::bucket::Rate { per_second: 1, burst: 5 };
+    let api = Api::with(limits).await;
+    let ((_, flooding), (_, other)) = (api.agent("web-1").await, api.agent("web-2").await);
+    let mut refused = 0;
+    for _ in 0..8 {
+        let reply = api.ask("GET", "/api/v1/agent/").bearer(&flooding).send().await;
+        if reply.status == 429 {
+            assert_eq!(reply.header("retry-after"), "1");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 3);
+    assert_eq!(api.ask("GET", "/api/v1/agent/").bearer(&other).send().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_head_is_a_get_without_its_body() {
     let api = Api::new().await;
     let (_, token) = api.agent("web-1").await;

@@ -5,6 +5,7 @@ mod configuration;
 mod connection;
 mod conversation;
 mod enrolment;
+mod full;
 mod history;
 mod hostile;
 mod support;

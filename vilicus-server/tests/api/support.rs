@@ -19,9 +19,8 @@ use vilicus_server::clock::ManualClock;
 use vilicus_server::http::Limits;
 use vilicus_server::notifiers::stock_notifiers;
 use vilicus_server::outbound::OutboundPolicy;
-use vilicus_store::embedded::Options;
 use vilicus_store::inventory::{Role, Token};
-use vilicus_store::{Change, Input, Store};
+use vilicus_store::{Change, Engine, EngineStore, Input, MemoryEngine, Options, Store};
 
 /// The moment at which every test begins.
 pub(crate) const START: &str = "2026-11-22T12:00:00.000Z";
@@ -52,8 +51,14 @@ impl Api {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::over(MemoryEngine::new(), limits).await
+    }
+
+    /// An API over a store over this engine.
+    pub(crate) async fn over(engine: impl Engine, limits: Limits) -> Self {
         let clock = Arc::new(ManualClock::new(START.parse().unwrap()));
-        let store = vilicus_store::url::open("memory:", Options::new(clock.now(), [7; 16])).unwrap();
+        let store = EngineStore::open(engine, Options::new(clock.now(), [7; 16])).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
         let parts = Parts {
             store: Arc::clone(&store),
             kinds: stock_kinds(StockOptions::default()),
