@@ -1,4 +1,5 @@
 //! Every example runs, and answers its question.
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,5 @@
 //! The judge as its callers see it: traces, a naive model written differently, and the contract of telling.
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use proptest::prelude::*;
 use vilicus_core::judge::telling::{self, Watched};

@@ -100,10 +100,8 @@ mod tests {
     #[test]
     fn soft_becomes_hard_by_count() {
         let three = Policy::default();
-        let mut three_of_five = Policy::default();
-        three_of_five.within = 5;
-        let mut slow_recovery = Policy::default();
-        slow_recovery.recover_attempts = 2;
+        let three_of_five = Policy { within: 5, ..Policy::default() };
+        let slow_recovery = Policy { recover_attempts: 2, ..Policy::default() };
         for (policy, results, states) in [
             (&three, "O C C O", "h0 s1 s2 h0"),
             (&three, "C C C C O", "s1 s2 h3 h3 h0"),
