@@ -146,6 +146,8 @@ pub struct Enrolment {
     token_path: PathBuf,
     /// The text of the configuration to write.
     text: String,
+    /// Whether the configuration that was there names certificate authorities.
+    has_ca_file: bool,
     token_file: File,
     draft: PathBuf,
 }
@@ -180,7 +182,17 @@ impl Enrolment {
         make_folder(&token_path)?;
         let draft = token_path.with_extension("token.new");
         let token_file = create_private(&draft)?;
-        Ok(Self { config_path: config_path.to_owned(), token_path, text, token_file, draft })
+        let has_ca_file = config.ca_file.is_some();
+        Ok(Self { config_path: config_path.to_owned(), token_path, text, has_ca_file, token_file, draft })
+    }
+
+    /// Writes down the certificate authorities with which the server was asked, unless the configuration names some.
+    #[must_use]
+    pub fn ca_file(mut self, path: &Path) -> Self {
+        if !self.has_ca_file {
+            self.text.insert_str(0, &format!("ca_file = {}\n", quoted(&anywhere(path).to_string_lossy())));
+        }
+        self
     }
 
     /// Writes the token, then the configuration; returns the paths of both.
@@ -223,15 +235,23 @@ pub enum Overwrite {
 
 /// The text with the keys that it lacks, put first: what follows a table's head would belong to the table.
 fn with_server(text: &str, config: &Config, server: &str, token_path: &Path) -> String {
-    let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
     let mut head = String::new();
     if config.server.is_none() {
         head.push_str(&format!("server = {}\n", quoted(server)));
     }
     if config.token_file.is_none() {
-        head.push_str(&format!("token_file = {}\n", quoted(&token_path.to_string_lossy())));
+        head.push_str(&format!("token_file = {}\n", quoted(&anywhere(token_path).to_string_lossy())));
     }
     head + text
+}
+
+fn quoted(value: &str) -> String {
+    toml::Value::String(value.to_owned()).to_string()
+}
+
+/// The path so that it means the same wherever the agent is started.
+fn anywhere(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn holds_something(path: &Path) -> bool {
@@ -341,6 +361,17 @@ mod tests {
         write(folder.path(), Overwrite::No).unwrap();
         let config = Config::read(&path).unwrap();
         assert_eq!((config.server.as_deref(), config.kinds.deny.len()), (Some("https://x"), 1));
+    }
+
+    #[test]
+    fn the_certificate_authorities_are_written_down_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        for (given, expected) in [("/etc/ca.pem", "/etc/ca.pem"), ("/etc/other.pem", "/etc/ca.pem")] {
+            let place = Enrolment::prepare(&path, "https://x", Overwrite::Yes).unwrap();
+            place.ca_file(Path::new(given)).complete(&"vil_new".into()).unwrap();
+            assert_eq!(Config::read(&path).unwrap().ca_file.as_deref(), Some(Path::new(expected)));
+        }
     }
 
     #[test]

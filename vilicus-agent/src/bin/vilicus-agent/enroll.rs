@@ -26,7 +26,10 @@ pub(crate) fn run(shared: &Shared, options: EnrollOptions) -> Result<ExitCode, F
         application = application.name(name);
     }
     let overwrite = if options.force { Overwrite::Yes } else { Overwrite::No };
-    let place = Enrolment::prepare(path, &server, overwrite)?;
+    let mut place = Enrolment::prepare(path, &server, overwrite)?;
+    if let Some(ca_file) = &options.ca_file {
+        place = place.ca_file(ca_file);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let enrolled = runtime.block_on(enroll(&carrier, &enroll_token, &application))?;
     let (config_path, token_path) = place.complete(&enrolled.token)?;
