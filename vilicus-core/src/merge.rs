@@ -60,7 +60,12 @@ mod tests {
     use crate::time::Timestamp;
     use proptest::prelude::*;
 
-    fn item(event: NotificationEvent, status: Status, previous: Option<Status>, since: i64) -> NotificationItem {
+    fn item(
+        event: NotificationEvent,
+        status: Status,
+        previous: Option<Status>,
+        since: i64,
+    ) -> NotificationItem {
         let mut item = Notification::test("k", Timestamp::EPOCH).items.remove(0);
         (item.event, item.status, item.previous_status) = (event, status, previous);
         item.problem_since = Some(Timestamp::from_millis(since));

@@ -54,3 +54,38 @@ fn open_sled(_: &str, _: Options) -> Result<Arc<dyn Store>, StoreError> {
     let what = "this program was built without the feature 'sled'";
     Err(StoreError::Unreadable(EngineError::new(EngineErrorKind::Locked, what)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vilicus_core::Timestamp;
+
+    fn options() -> Options {
+        Options::new(Timestamp::EPOCH, [7; 16])
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_what_would_be_one() {
+        for address in ["", "sled", "sled:", "memory", "memory:x", "postgres://localhost/", "/var/lib"] {
+            let error = open(address, options()).unwrap_err();
+            assert!(matches!(error, OpenError::Address(_)), "{address}");
+            assert!(error.to_string().contains("sled:DIR"), "{error}");
+        }
+        assert!(open("memory:", options()).is_ok());
+    }
+
+    #[cfg(feature = "sled")]
+    #[test]
+    fn a_directory_that_is_in_use_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = format!("sled:{}", directory.path().display());
+        let first = open(&address, options()).unwrap();
+        let error = open(&address, options()).unwrap_err();
+        let OpenError::Store { source: StoreError::Unreadable(cause), .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(cause.kind(), crate::EngineErrorKind::Locked);
+        drop(first);
+        assert!(open(&address, options()).is_ok(), "free again as soon as the first is dropped");
+    }
+}

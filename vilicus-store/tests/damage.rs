@@ -1,5 +1,6 @@
 //! Bits that turn on disk: the store opens and says what is missing, or refuses clearly. Never a panic, and never a
 //! wrong state in silence.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::sync::Arc;
 
@@ -49,7 +50,12 @@ enum Damage {
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
-    prop_oneof![(1..=255_u8).prop_map(Damage::Flip), Just(Damage::Cut), Just(Damage::Zero), Just(Damage::Gone)]
+    prop_oneof![
+        (1..=255_u8).prop_map(Damage::Flip),
+        Just(Damage::Cut),
+        Just(Damage::Zero),
+        Just(Damage::Gone)
+    ]
 }
 
 async fn state_of(world: &Fixture) -> String {
@@ -89,7 +95,10 @@ async fn meet(damage: Damage, place: prop::sample::Index, byte: prop::sample::In
             let quarantined = store.health().await.quarantined;
             let last_is_gone = gone && partition.starts_with("journal-");
             if is_changed && !last_is_gone && !gone && partition.starts_with("history-") {
-                assert!(quarantined > 0 && rows < RESULTS as usize, "{partition}: what is missing is counted");
+                assert!(
+                    quarantined > 0 && rows < RESULTS as usize,
+                    "{partition}: what is missing is counted"
+                );
             }
             if quarantined == 0 && !last_is_gone {
                 assert_eq!(state_of(&world).await, whole, "{partition}: no wrong state in silence");

@@ -1,4 +1,5 @@
 //! Under load: no blobs, bounded memory, and everything there again.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::fs;
 use std::path::Path;

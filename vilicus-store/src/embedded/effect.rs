@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use vilicus_core::judge::freshness::Contact;
 use vilicus_core::{
@@ -106,19 +107,31 @@ pub(crate) fn outline(state: &CheckState) -> CheckState {
 /// Adds an effect to the payload of a record.
 pub(crate) fn write(payload: &mut Vec<u8>, effect: &Effect) -> Result<(), postcard::Error> {
     let before = payload.len();
-    let written = postcard::to_extend(effect, Sink(payload)).map(|_| ());
+    let written = postcard::serialize_with_flavor(effect, Sink(payload));
     if written.is_err() {
         payload.truncate(before);
     }
     written
 }
 
-/// Lets postcard write behind what is there already.
+/// Lets postcard write behind what is there already, a slice at a time.
 struct Sink<'a>(&'a mut Vec<u8>);
 
-impl Extend<u8> for Sink<'_> {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
-        self.0.extend(bytes);
+impl Flavor for Sink<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 

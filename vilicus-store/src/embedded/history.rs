@@ -246,8 +246,12 @@ impl Cursor {
         if self.done || self.start >= self.end {
             return Ok(None);
         }
-        let scan =
-            Scan { start: self.start.clone(), end: Some(self.end.clone()), reverse: self.reverse, limit: BATCH };
+        let scan = Scan {
+            start: self.start.clone(),
+            end: Some(self.end.clone()),
+            reverse: self.reverse,
+            limit: BATCH,
+        };
         let entries = disk.engine.scan(partition, &scan)?;
         self.done = entries.len() < BATCH;
         if let Some((key, _)) = entries.last() {

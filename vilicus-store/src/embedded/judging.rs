@@ -273,10 +273,18 @@ impl Unit<'_> {
     }
 
     fn heard_of(&mut self, id: AgentId) {
-        let own = self.truth.families.get(&id).and_then(|family| family.own);
         let Some(entry) = self.truth.agents.get_mut(&id) else {
             return;
         };
+        if entry.contact.last == Some(self.now)
+            && !entry.silent
+            && entry.queued.is_some()
+            && entry.parked.is_empty()
+        {
+            // The results of a batch come at one moment: the first of them said all that there is to say.
+            return;
+        }
+        let own = self.truth.families.get(&id).and_then(|family| family.own);
         entry.contact.note(self.now);
         let pending = own
             .and_then(|own| self.truth.checks.get(&own))

@@ -1,0 +1,134 @@
+//! Taking back a commit that was refused: how things were is noted before each effect.
+//!
+//! Only commits that may be refused are noted, which those of agents with their thousands of results are not.
+
+use std::sync::Arc;
+
+use vilicus_core::{AgentId, ChannelId, CheckId, NotificationId, TokenId};
+
+use super::{AgentEntry, CheckEntry, Ids, Truth};
+use crate::embedded::effect::{Effect, ResultEffect};
+use crate::embedded::queue::Queued;
+use crate::inventory::{Channel, Token};
+
+/// How things were before a commit that may be refused.
+#[derive(Debug)]
+pub(super) struct Undo {
+    ids: Ids,
+    unsaved: usize,
+    steps: Vec<Before>,
+}
+
+#[derive(Debug)]
+enum Before {
+    Agent(AgentId, Option<AgentEntry>),
+    Check(CheckId, Option<Box<CheckEntry>>),
+    Channel(ChannelId, Option<Arc<Channel>>),
+    Token(TokenId, Option<Arc<Token>>),
+    Message(NotificationId, Option<Queued>),
+    Event(u64),
+}
+
+impl Truth {
+    /// From now on it is noted how things were.
+    pub(crate) fn begin(&mut self) {
+        self.undo = Some(Undo { ids: self.ids, unsaved: self.unsaved.len(), steps: Vec::new() });
+    }
+
+    /// The commit stands.
+    pub(crate) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// Makes everything as it was.
+    pub(crate) fn take_back(&mut self) {
+        let Some(undo) = self.undo.take() else {
+            return;
+        };
+        for before in undo.steps.into_iter().rev() {
+            self.restore(before);
+        }
+        self.unsaved.truncate(undo.unsaved);
+        self.ids = undo.ids;
+        self.arm_all();
+    }
+
+    pub(super) fn note_before(&mut self, effect: &Effect) {
+        let befores: Vec<Before> = match effect {
+            Effect::Result(ResultEffect { check, .. })
+            | Effect::State { check, .. }
+            | Effect::CheckGone(check)
+            | Effect::RunNow { check, .. } => vec![self.check_before(*check)],
+            Effect::Check(check) => vec![self.check_before(check.id)],
+            Effect::Delivered { checks, .. } => checks.iter().map(|id| self.check_before(*id)).collect(),
+            Effect::Event(event) => vec![Before::Event(event.id.get())],
+            Effect::Message(row) => vec![self.message_before(row.id)],
+            Effect::News { message, .. } => vec![self.message_before(*message)],
+            Effect::Agent { agent, .. } => vec![self.agent_before(agent.id)],
+            Effect::AgentGone(id)
+            | Effect::Contact { agent: id, .. }
+            | Effect::Silence { agent: id, .. }
+            | Effect::Checkin { agent: id, .. } => vec![self.agent_before(*id)],
+            Effect::Channel(channel) => vec![self.channel_before(channel.id)],
+            Effect::ChannelGone(id) => vec![self.channel_before(*id)],
+            Effect::Token(token) => vec![self.token_before(token.id)],
+            Effect::TokenGone(id) => vec![self.token_before(*id)],
+        };
+        if let Some(undo) = &mut self.undo {
+            undo.steps.extend(befores);
+        }
+    }
+
+    fn check_before(&self, id: CheckId) -> Before {
+        Before::Check(id, self.checks.get(&id).cloned())
+    }
+
+    fn agent_before(&self, id: AgentId) -> Before {
+        Before::Agent(id, self.agents.get(&id).cloned())
+    }
+
+    fn message_before(&self, id: NotificationId) -> Before {
+        Before::Message(id, self.queue.get(id).cloned())
+    }
+
+    fn channel_before(&self, id: ChannelId) -> Before {
+        Before::Channel(id, self.channels.get(&id).cloned())
+    }
+
+    fn token_before(&self, id: TokenId) -> Before {
+        Before::Token(id, self.tokens.get(&id).cloned())
+    }
+
+    fn restore(&mut self, before: Before) {
+        match before {
+            Before::Check(id, entry) => {
+                self.remove_check(id);
+                entry.into_iter().for_each(|entry| self.insert_check(entry));
+            }
+            Before::Agent(id, entry) => {
+                if let Some(now) = self.agents.remove(&id) {
+                    self.names.remove_agent(&now.agent);
+                }
+                if let Some(entry) = entry {
+                    self.names.put_agent(None, &entry.agent);
+                    self.agents.insert(id, entry);
+                    self.refresh_policies(id);
+                }
+            }
+            Before::Channel(id, channel) => {
+                self.remove_channel(id);
+                channel.into_iter().for_each(|channel| self.put_channel(channel));
+            }
+            Before::Token(id, token) => {
+                self.remove_token(id);
+                token.into_iter().for_each(|token| self.put_token(token));
+            }
+            Before::Message(id, queued) => {
+                self.finished.take_back(id.get());
+                self.queue.remove(id);
+                queued.into_iter().for_each(|queued| self.queue.restore(queued));
+            }
+            Before::Event(id) => self.events.take_back(id),
+        }
+    }
+}
