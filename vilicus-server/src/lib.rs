@@ -49,3 +49,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::ServerError;
 pub use server::Server;
 pub use settings::Settings;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
