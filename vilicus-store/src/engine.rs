@@ -42,7 +42,8 @@ pub struct Scan {
 /// then. Names of partitions are lower case letters, digits, `-` and `.`, at most 64 bytes. A partition comes into
 /// being by its first write. Values are at most [`max_value`](Engine::max_value) bytes, keys at most 64 bytes.
 ///
-/// The suite [`conformance::engine`](crate::conformance) proves an implementation.
+/// The suite `conformance::engine`, behind the feature `conformance`, proves an implementation;
+/// `docs/writing-a-store.md` shows one from top to bottom.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Carries out all writes to one partition or none of them, in order; they survive what `durability` says when
     /// this returns.
