@@ -39,10 +39,10 @@ struct Tried {
     answer: Answer,
 }
 
-/// The task of one channel. Ends when the other end of its watch is dropped, after its current tries.
+/// The task of one channel. Ends when the other end of `wake` is dropped, after its current tries.
 pub(super) struct Worker {
     parts: Arc<Parts>,
-    updates: watch::Receiver<Arc<Channel>>,
+    wake: watch::Receiver<()>,
     channel: Arc<Channel>,
     notifier: Option<Arc<dyn Notifier>>,
     bucket: Option<Bucket>,
@@ -51,11 +51,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(parts: Arc<Parts>, mut updates: watch::Receiver<Arc<Channel>>) -> Self {
-        let channel = updates.borrow_and_update().clone();
+    pub(super) fn new(parts: Arc<Parts>, channel: Arc<Channel>, wake: watch::Receiver<()>) -> Self {
         Self {
             parts,
-            updates,
+            wake,
             channel,
             notifier: None,
             bucket: None,
@@ -69,14 +68,13 @@ impl Worker {
             let pause = match self.start_tries().await {
                 Ok(pause) => pause,
                 Err(error) => {
-                    self.warn(&error, "cannot read the outbox");
+                    self.warn(&error, "cannot read the channel and its outbox");
                     STORE_REST
                 }
             };
             tokio::select! {
-                changed = self.updates.changed() => match changed {
-                    Ok(()) => self.take_update(),
-                    Err(_) => break,
+                woken = self.wake.changed() => if woken.is_err() {
+                    break;
                 },
                 Some(tried) = self.tries.join_next() => self.finish(tried).await,
                 () = tokio::time::sleep(pause) => {}
@@ -87,9 +85,13 @@ impl Worker {
         }
     }
 
-    /// The channel may be another one now: what was made for the old one goes.
-    fn take_update(&mut self) {
-        let channel = self.updates.borrow_and_update().clone();
+    /// The channel may be another one now: what was made for the old one goes. It is read from the store, which
+    /// knows of a pause that this task has just reported; whoever woke us may have looked before that.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let channels = self.parts.store.channels().await?;
+        let Some(channel) = channels.into_iter().find(|channel| channel.id == self.channel.id) else {
+            return Ok(());
+        };
         let edited = (&channel.kind, &channel.params) != (&self.channel.kind, &self.channel.params);
         let released = self.channel.paused.is_some() && channel.paused.is_none();
         if edited {
@@ -99,10 +101,12 @@ impl Worker {
             self.rest = Rest::default();
         }
         self.channel = channel;
+        Ok(())
     }
 
     /// Starts what may be tried now, and says how long nothing else can be, unless something changes.
     async fn start_tries(&mut self) -> Result<Duration, StoreError> {
+        self.look().await?;
         let room = self.room();
         if !self.channel.enabled || room == 0 {
             return Ok(IDLE);

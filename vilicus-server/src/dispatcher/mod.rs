@@ -57,7 +57,7 @@ pub struct Parts {
 pub struct Dispatcher {
     parts: Arc<Parts>,
     pulse: Pulse,
-    workers: HashMap<ChannelId, watch::Sender<Arc<Channel>>>,
+    workers: HashMap<ChannelId, watch::Sender<()>>,
     tasks: JoinSet<()>,
 }
 
@@ -91,7 +91,7 @@ impl Dispatcher {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Gives every channel as it is now to its task, and wakes it.
+    /// Wakes the task of every channel: there may be something to send, or the channel may be another one now.
     async fn look(&mut self) {
         let channels = match self.parts.store.channels().await {
             Ok(channels) => channels,
@@ -102,21 +102,22 @@ impl Dispatcher {
         };
         self.workers.retain(|id, _| channels.iter().any(|channel| channel.id == *id));
         for channel in channels {
-            self.hand_over(channel);
+            self.wake(channel);
         }
         // Ended tasks are those of channels that are gone.
         while self.tasks.try_join_next().is_some() {}
     }
 
-    fn hand_over(&mut self, channel: Arc<Channel>) {
+    /// Wakes the task of this channel, or starts it.
+    fn wake(&mut self, channel: Arc<Channel>) {
         let id = channel.id;
         if let Some(worker) = self.workers.get(&id)
-            && worker.send(channel.clone()).is_ok()
+            && worker.send(()).is_ok()
         {
             return;
         }
-        let (sender, receiver) = watch::channel(channel);
-        self.tasks.spawn(channel::Worker::new(self.parts.clone(), receiver).run());
+        let (sender, receiver) = watch::channel(());
+        self.tasks.spawn(channel::Worker::new(self.parts.clone(), channel, receiver).run());
         self.workers.insert(id, sender);
     }
 }
