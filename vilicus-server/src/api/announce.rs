@@ -19,7 +19,8 @@ use vilicus_store::inventory::{AGENT_KIND, Check, Origin};
 use vilicus_store::query::{AgentView, CheckFilter, CheckView, Page};
 
 use super::AppState;
-use super::check_body::{CheckBody, CheckInput, Dependencies, new_check};
+use super::check_body::CheckBody;
+use super::check_input::{CheckInput, Dependencies, new_check};
 use super::commit::changes;
 use super::names::refuse_managed;
 use super::reference::agent_at;

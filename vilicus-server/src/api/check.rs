@@ -13,8 +13,9 @@ use vilicus_store::query::{CheckFilter, CheckView};
 
 use super::AppState;
 use super::agent::ids_of;
-use super::check_body::{CheckBody, CheckInput, new_check};
+use super::check_body::CheckBody;
 use super::check_delivery::deliver;
+use super::check_input::{CheckInput, new_check};
 use super::commit::{change, fields, made};
 use super::dependencies;
 use super::names::{refuse_managed, refuse_own};

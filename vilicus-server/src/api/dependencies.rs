@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use vilicus_core::CheckId;
 
 use super::AppState;
-use super::check_body::{CheckInput, Dependencies};
+use super::check_input::{CheckInput, Dependencies};
 use super::reference::{Reference, find_check};
 use crate::http::Problem;
 use crate::http::auth::Caller;

@@ -19,7 +19,7 @@ use vilicus_store::query::{AgentFilter, AgentState, AgentView, Page};
 use super::AppState;
 use super::agent_body::{AgentBody, AgentInput, default_check_interval_ms, new_agent};
 use super::announce::{announced_check, read};
-use super::check_body::CheckInput;
+use super::check_input::CheckInput;
 use super::commit::{change, changes, made};
 use super::reference::uri;
 use super::token::{new_secret, new_token};

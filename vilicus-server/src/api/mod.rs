@@ -17,6 +17,7 @@ mod check_action;
 mod check_body;
 mod check_delivery;
 mod check_history;
+mod check_input;
 mod commit;
 mod dependencies;
 mod enroll;

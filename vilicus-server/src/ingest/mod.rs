@@ -1,8 +1,8 @@
 //! The path of results: read item by item, checked, handed to the store in one commit, and answered one by one.
 //!
-//! The API calls [`read`] and [`submit`]. One bad item never costs a good one; what the store cannot write is
-//! refused whole (503), so that the agent keeps it. Deliberately absent: a queue of our own. The store gathers
-//! what waits into one durable step, and says when it has more than it may hold.
+//! The API reads a body as `item::Sent` and calls `submit`. One bad item never costs a good one; what the store
+//! cannot write is refused whole (503), so that the agent keeps it. Deliberately absent: a queue of our own. The store
+//! gathers what waits into one durable step, and says when it has more than it may hold.
 
 pub(crate) mod item;
 mod validate;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use vilicus_server::http::{HttpSettings, Limits, Tls, serve};
 
 use crate::support::Api;
@@ -144,7 +145,7 @@ async fn the_stop_waits_for_what_is_being_answered() {
 
 #[tokio::test]
 async fn the_stop_does_not_wait_for_ever() {
-    let handler = get(|| std::future::pending::<&'static str>());
+    let handler = get(std::future::pending::<&'static str>);
     let mut settings = quick();
     settings.limits.idle = Duration::from_secs(60);
     settings.drain = Duration::from_millis(200);
