@@ -16,7 +16,7 @@ fn main() {
     let plain = Policy::default();
     let with_threshold = Policy::default().thresholds([("usage".to_owned(), threshold)].into());
     let ok = CheckResult::ok("fine").metric(Metric::percent("usage", 12.5));
-    let flipping = |n: u64| if n % 2 == 0 { Status::Critical } else { Status::Ok };
+    let flipping = |n: u64| if n.is_multiple_of(2) { Status::Critical } else { Status::Ok };
 
     measure("unchanged OK", DECISIONS, decide(&plain, |_| Status::Ok, &ok));
     measure("unchanged OK, one threshold", DECISIONS, decide(&with_threshold, |_| Status::Ok, &ok));
