@@ -13,6 +13,9 @@ use crate::params::{self, ParamsError};
 
 /// A kind of check, as `disk` or `http`.
 ///
+/// A parameter that holds a secret is marked with `#[schemars(extend("writeOnly" = true))]`: the server shows it to
+/// nobody but the agent and admins.
+///
 /// ```
 /// use std::sync::Arc;
 /// use vilicus_core::{check, kind::MetricDescription, Check, CheckKind, KindRegistry, ParamsError};
@@ -167,6 +170,19 @@ impl KindRegistry {
     #[must_use]
     pub fn describe(&self, name: &str) -> Option<KindDescription> {
         self.kinds.get(name).map(|kind| kind.describe())
+    }
+
+    /// The names of the parameters of a kind that hold secrets: those whose schema says `writeOnly`.
+    ///
+    /// *Source:* <https://json-schema.org/draft/2020-12/json-schema-validation#name-readonly-and-writeonly>.
+    #[must_use]
+    pub fn secret_params(&self, name: &str) -> Vec<String> {
+        let schema = self.describe(name).map(|kind| kind.params_schema).unwrap_or_default();
+        let params = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        params
+            .filter(|(_, schema)| schema.get("writeOnly") == Some(&Value::Bool(true)))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Makes a check.

@@ -128,10 +128,12 @@ async fn replace(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let view = agent_at(&state, &caller, path.id()).await?;
     if caller.agent().is_some() {
+        let view = agent_at(&state, &caller, path.id()).await?;
         return check_in(&state, &view, &body).await;
     }
+    let _edit = state.edit().await;
+    let view = agent_at(&state, &caller, path.id()).await?;
     let input: AgentInput = body.read()?;
     update(&state, &caller, &view, &headers, input).await
 }
@@ -146,6 +148,7 @@ async fn modify(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let view = agent_at(&state, &caller, path.id()).await?;
     let input = body.read_onto(super::commit::fields(&AgentInput::from(&*view.agent))?)?;
     update(&state, &caller, &view, &headers, input).await

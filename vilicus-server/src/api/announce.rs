@@ -35,6 +35,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(announce))
 }
 
+/// All the checks that an agent brings.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document describes by it what is read check by check")]
+struct Announcement {
+    /// All of them; `agent` may be left out.
+    objects: Vec<CheckInput>,
+}
+
 /// The checks of an agent that it announced.
 #[derive(Debug, Serialize, ToSchema)]
 struct Announced {
@@ -51,7 +59,7 @@ const MAX_CHECKS: usize = 1_000;
 
 /// Announces the agent's own checks, all of them each time, as `{"objects": […]}`.
 #[utoipa::path(put, path = "/api/v1/agent/{id}/checks/", tag = "agent", params(("id" = String, Path)),
-    request_body = Object, responses((status = 200, body = Announced)))]
+    request_body = Announcement, responses((status = 200, body = Announced)))]
 async fn announce(
     State(state): State<AppState>,
     AgentOrAdmin(caller): AgentOrAdmin,
@@ -59,15 +67,20 @@ async fn announce(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let view = agent_at(&state, &caller, path.id()).await?;
-    let mut fields = body.fields()?;
-    let objects = fields.remove("objects").ok_or_else(|| Problem::invalid("/objects", "is missing"))?;
-    let wanted = read(objects, view.agent.id).map_err(|problem| problem.below("/objects"))?;
+    let wanted = read(objects_of(&body)?, view.agent.id).map_err(|problem| problem.below("/objects"))?;
     let current = checks_of(&state, view.agent.id).await?;
     let plan = plan(&view, wanted, &current).map_err(|problem| problem.below("/objects"))?;
     if !plan.is_empty() {
         changes(&state, plan, caller.name()).await?;
     }
     answer(&state, &caller, view.agent.id).await
+}
+
+/// The announced checks: `objects`, as lists are everywhere, or `checks`, as in an enrolment.
+fn objects_of(body: &JsonBody) -> Result<Value, Problem> {
+    let mut fields = body.fields()?;
+    let named = ["objects", "checks"].into_iter().find_map(|name| fields.remove(name));
+    named.ok_or_else(|| Problem::invalid("/objects", "is missing"))
 }
 
 async fn answer(state: &AppState, caller: &Caller, agent: AgentId) -> Result<Response, Problem> {

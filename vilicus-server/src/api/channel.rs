@@ -99,6 +99,7 @@ async fn replace(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let channel = channel_at(&state, path.id()).await?;
     update(&state, &caller, channel, &headers, body.read()?).await
 }
@@ -113,6 +114,7 @@ async fn modify(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let channel = channel_at(&state, path.id()).await?;
     let input = body.read_onto(fields(&ChannelInput::from(&channel))?)?;
     update(&state, &caller, channel, &headers, input).await

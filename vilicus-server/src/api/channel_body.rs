@@ -13,7 +13,7 @@ use crate::http::etag::Etag;
 use crate::http::json::Sent;
 
 /// What stands for a secret.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 
 /// A channel, its secrets hidden.
 #[derive(Debug, Clone, Serialize, ToSchema)]

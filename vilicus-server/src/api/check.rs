@@ -94,7 +94,8 @@ async fn show(
     let found = state.store().checks(&filter, page).await?;
     let tags: Vec<String> =
         found.objects.iter().map(|view| CheckBody::etag(view).as_str().to_owned()).collect();
-    let objects = found.objects.iter().map(CheckBody::with_state).collect();
+    let objects =
+        found.objects.iter().map(|view| CheckBody::for_reader(view, caller, state.kinds())).collect();
     let meta = Meta::of_page(&query, page, found.total);
     Ok(Etag::of(&(&tags, found.total)).answer(headers, Answer(List { meta, objects })))
 }
@@ -189,7 +190,7 @@ async fn one(
     let view = check_at(&state, &caller, path.id()).await?;
     let body = match caller.agent() {
         Some(_) => CheckBody::configured(&view),
-        None => CheckBody::with_state(&view),
+        None => CheckBody::for_reader(&view, &caller, state.kinds()),
     };
     Ok(CheckBody::etag(&view).answer(&headers, Answer(body)))
 }
@@ -204,6 +205,7 @@ async fn replace(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let view = check_at(&state, &caller, path.id()).await?;
     // What names the check itself need not be said again.
     let mut base = fields(&CheckInput::from(&*view.check))?;
@@ -224,6 +226,7 @@ async fn modify(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let view = check_at(&state, &caller, path.id()).await?;
     let sent: Map<String, Value> = known_fields::<CheckInput>(body.fields()?)?;
     let mut base = fields(&CheckInput::from(&*view.check))?;

@@ -3,11 +3,13 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use vilicus_core::{CheckId, Millis, StateType, Status, Thresholds, Timestamp};
-use vilicus_store::inventory::{Check, Origin};
+use vilicus_core::{CheckId, KindRegistry, Millis, StateType, Status, Thresholds, Timestamp};
+use vilicus_store::inventory::{Check, Origin, Role};
 use vilicus_store::query::CheckView;
 
+use super::channel_body::HIDDEN;
 use super::reference::uri;
+use crate::http::auth::Caller;
 use crate::http::etag::Etag;
 
 /// A check.
@@ -186,6 +188,19 @@ impl CheckBody {
             managed_by: check.managed_by.clone(),
             state: None,
         }
+    }
+
+    /// What a person may read: secret parameters are for admins, who wrote them.
+    pub(super) fn for_reader(view: &CheckView, caller: &Caller, kinds: &KindRegistry) -> Self {
+        let mut body = Self::with_state(view);
+        if caller.role() != Role::Admin
+            && let Value::Object(params) = &mut body.params
+        {
+            for name in kinds.secret_params(&view.check.kind) {
+                params.entry(name).and_modify(|value| *value = HIDDEN.into());
+            }
+        }
+        body
     }
 
     /// The tag of what is configured.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::{Mutex, MutexGuard};
 use vilicus_core::{ChannelId, KindRegistry, Millis, NotifierRegistry, TokenId};
 use vilicus_store::Store;
 
@@ -40,6 +41,7 @@ struct Inner {
     parts: Parts,
     failed_logins: Buckets<IpAddr>,
     agent_requests: Buckets<TokenId>,
+    edits: Mutex<()>,
 }
 
 impl AppState {
@@ -48,7 +50,7 @@ impl AppState {
     pub fn new(parts: Parts) -> Self {
         let failed_logins = Buckets::new(parts.limits.failed_logins);
         let agent_requests = Buckets::new(parts.limits.agent_requests);
-        Self(Arc::new(Inner { parts, failed_logins, agent_requests }))
+        Self(Arc::new(Inner { parts, failed_logins, agent_requests, edits: Mutex::default() }))
     }
 
     /// The store.
@@ -91,6 +93,12 @@ impl AppState {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.parts.limits
+    }
+
+    /// Waits until nobody else changes an object of the configuration. Held from reading the object until its change is
+    /// written, so that of two changes at the same time none undoes the other, and `If-Match` holds.
+    pub async fn edit(&self) -> MutexGuard<'_, ()> {
+        self.0.edits.lock().await
     }
 
     /// Tokens that were not valid, by address.

@@ -287,6 +287,7 @@ async fn replace(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let token = token_at(&state, path.id()).await?;
     update(&state, &caller, token, &headers, body.read()?).await
 }
@@ -301,6 +302,7 @@ async fn modify(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let token = token_at(&state, path.id()).await?;
     let input = body.read_onto(fields(&TokenInput::from(&token))?)?;
     update(&state, &caller, token, &headers, input).await

@@ -312,3 +312,23 @@ async fn sessions_are_not_tokens_of_the_api_and_write_only_from_our_pages() {
     let cookie = format!("vilicus_session={login}");
     assert_eq!(api.ask("GET", "/api/v1/agent/").header("cookie", &cookie).send().await.status, 401);
 }
+
+#[tokio::test]
+async fn secret_parameters_are_shown_to_admins_and_the_agent_alone() {
+    let api = Api::new().await;
+    let (id, agent) = api.agent("web-1").await;
+    let params = json!({"url": "https://x.example/", "auth": {"token": "canary"}});
+    let check = json!({"agent": id, "name": "shop", "kind": "http", "params": params});
+    let path = api.post("/api/v1/check/", check).await.json()["resource_uri"].as_str().unwrap().to_owned();
+    for (token, shown) in [
+        (api.token(Role::Viewer).await, false),
+        (api.token(Role::Operator).await, false),
+        (api.token(Role::Admin).await, true),
+        (agent, true),
+    ] {
+        for path in [path.as_str(), "/api/v1/check/", "/api/v1/http_check/"] {
+            let text = api.ask("GET", path).bearer(&token).send().await.text();
+            assert_eq!((text.contains("canary"), text.contains("***")), (shown, !shown), "{path} {text}");
+        }
+    }
+}

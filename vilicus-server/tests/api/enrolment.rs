@@ -135,3 +135,15 @@ async fn announced_checks_come_change_and_go() {
     let reply = announce(json!([{"name": "b", "kind": "x", "intervall": "1s"}])).await;
     assert_eq!(reply.pointers(), ["/objects/0/intervall"]);
 }
+
+#[tokio::test]
+async fn an_announcement_names_its_list_as_an_enrolment_does() {
+    let api = Api::new().await;
+    let (id, token) = api.agent("app-1").await;
+    let path = format!("/api/v1/agent/{id}/checks/");
+    let list = json!([{"name": "queue", "kind": "app"}]);
+    for body in [json!({"checks": list}), json!({"objects": list})] {
+        let reply = api.ask("PUT", &path).bearer(&token).json(&body).send().await;
+        assert_eq!((reply.status.as_u16(), reply.json()["objects"].as_array().unwrap().len()), (200, 1));
+    }
+}

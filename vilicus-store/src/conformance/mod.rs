@@ -1,8 +1,7 @@
 //! Public suites that prove an engine or a store. They fail by panicking, with the promise that was broken.
 //!
-//! What follows is `docs/writing-a-store.md`; its examples run as tests.
-//!
-#![doc = include_str!("../../../docs/writing-a-store.md")]
+//! How they are used is told in `docs/writing-a-store.md`, whose examples run as tests.
+#![cfg_attr(doctest, doc = include_str!("../../../docs/writing-a-store.md"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A suite says what is broken by panicking.
 
 mod commit;

@@ -37,6 +37,7 @@ pub struct CommandParams {
     args: Vec<String>,
     /// Variables of its environment; the agent's own file must allow each name.
     #[serde(default)]
+    #[schemars(extend("writeOnly" = true))]
     env: BTreeMap<String, String>,
     /// What it reads from standard input; without it that is empty.
     stdin: Option<String>,

@@ -37,6 +37,7 @@ pub struct HttpParams {
     method: String,
     /// Headers to send.
     #[serde(default)]
+    #[schemars(extend("writeOnly" = true))]
     headers: BTreeMap<String, String>,
     /// A text to send as the body.
     body: Option<String>,
@@ -60,6 +61,7 @@ pub struct HttpParams {
     #[serde(default)]
     insecure: bool,
     /// Credentials: `user` and `password`, or a bearer `token`.
+    #[schemars(extend("writeOnly" = true))]
     auth: Option<Auth>,
 }
 
