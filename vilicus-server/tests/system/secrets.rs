@@ -94,6 +94,8 @@ async fn no_secret_is_ever_shown() {
             assert!(!text.contains(secret), "{secret:?} is shown by {place}: {}", around(text, secret));
         }
     }
+    let shown = server.rest().bearer(&viewer_token).get("/api/v1/check/").await.text();
+    assert!(shown.contains("\"shop\"") && !shown.contains(CHECK_PASSWORD), "a viewer sees {shown}");
     // A check's parameters are for those who configure it, and for nobody's log.
     for (place, text) in seen.iter().filter(|(place, _)| place.contains("log")) {
         assert!(!text.contains(CHECK_PASSWORD), "{place}: {}", around(text, CHECK_PASSWORD));
