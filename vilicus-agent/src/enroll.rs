@@ -290,7 +290,7 @@ pub enum EnrollError {
         detail: String,
     },
     /// The name or guid is enrolled already.
-    #[error("'{name}' is enrolled already: {detail}; give another --name, or use a token made to re-enrol")]
+    #[error("cannot enrol '{name}': {detail}")]
     Taken {
         /// The name.
         name: String,

@@ -287,6 +287,9 @@ struct Item<'a> {
     state_type: StateType,
     since: Timestamp,
     at: Timestamp,
+    /// When the trouble began that this ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem_since: Option<Timestamp>,
     output: &'a str,
     metrics: &'a [Metric],
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -319,6 +322,7 @@ fn item(item: &NotificationItem) -> Item<'_> {
         state_type: item.state_type,
         since: item.since,
         at: item.at,
+        problem_since: item.problem_since.filter(|_| item.event.is_end()),
         output: &item.output,
         metrics: &item.metrics,
         late: item.late,

@@ -48,6 +48,12 @@ impl AllowList {
     pub(super) fn permits(&self, command: &str) -> bool {
         is_plain_absolute(command) && self.entries.iter().any(|entry| entry.permits(command))
     }
+
+    /// Whether a pattern would allow the program, if it did not run others.
+    pub(super) fn permits_by_path_only(&self, command: &str) -> bool {
+        let matches = |entry: &Entry| matches!(entry, Entry::Pattern(glob) if glob.matches(command));
+        is_plain_absolute(command) && self.entries.iter().any(matches)
+    }
 }
 
 impl Entry {

@@ -63,7 +63,12 @@ impl CommandPolicy {
         if self.allow.permits(command) {
             return Ok(());
         }
-        Err(format!("not allowed by the agent's [command] allow list: {command}"))
+        let mend = if self.allow.permits_by_path_only(command) {
+            " (it runs other programs: no pattern allows it, list its path)"
+        } else {
+            ""
+        };
+        Err(format!("not allowed by the agent's [command] allow list: {command}{mend}"))
     }
 
     /// Whether a check may set this variable.

@@ -77,6 +77,9 @@ async fn nothing_runs_that_is_not_allowed() {
         assert_eq!(result.status, Some(Status::Unknown));
         assert_eq!(result.output, "not allowed by the agent's [command] allow list: /bin/true");
     }
+    let shell = json!({"command": "/bin/sh"});
+    let result = check(allowing("/bin/*"), &shell).run(&context(10)).await;
+    assert!(result.output.ends_with("/bin/sh (it runs other programs: no pattern allows it, list its path)"));
     let env = json!({"command": "/bin/true", "env": {"OTHER": "x"}});
     let result = check(allowing("/bin/true"), &env).run(&context(10)).await;
     assert_eq!(result.output, "not allowed by the agent's [command] env list: OTHER");
