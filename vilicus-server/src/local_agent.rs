@@ -12,10 +12,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use vilicus_agent::checks::{StockOptions, stock_kinds};
 use vilicus_agent::transport::{InProcessTransport, TokenError as HeaderError};
 use vilicus_agent::{Agent, AgentError, OwnCheck};
-use vilicus_core::{AgentId, Check, CheckContext, CheckId, CheckResult, Millis, Timestamp, async_trait};
+use vilicus_core::{
+    AgentId, Check, CheckContext, CheckId, CheckResult, KindRegistry, Millis, Timestamp, async_trait,
+};
 use vilicus_store::inventory::{self, AGENT_KIND, CheckSettings, Origin, Role};
 use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 use vilicus_store::{Change, Input, Json, Outcome, Store, StoreError};
@@ -61,6 +62,7 @@ pub enum LocalAgentError {
 pub async fn set_up(
     store: &dyn Store,
     router: Router,
+    kinds: KindRegistry,
     vitals: Vitals,
     token: &SecretString,
     now: Timestamp,
@@ -72,11 +74,7 @@ pub async fn set_up(
     }
     let transport = InProcessTransport::new(move |request| ask(router.clone(), request), token)?;
     let own = OwnCheck::new(OWN_CHECK, SelfCheck { vitals }).every(OWN_INTERVAL);
-    Ok(Agent::builder()
-        .transport(transport)
-        .kinds(stock_kinds(StockOptions::default()))
-        .own_check(own)
-        .build()?)
+    Ok(Agent::builder().transport(transport).kinds(kinds).own_check(own).build()?)
 }
 
 async fn find_or_create(store: &dyn Store, now: Timestamp) -> Result<AgentId, LocalAgentError> {
@@ -285,6 +283,7 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vilicus_agent::checks::{StockOptions, stock_kinds};
     use vilicus_core::Thresholds;
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tower_http::catch_panic::CatchPanicLayer;
 use vilicus_agent::Agent;
-use vilicus_agent::checks::{StockOptions, stock_kinds};
+use vilicus_agent::checks::{Reach, StockOptions, stock_kinds};
 use vilicus_core::result::error_chain;
 use vilicus_core::{KindRegistry, NotifierRegistry};
 use vilicus_store::Store;
@@ -264,7 +264,8 @@ impl Builder {
         self
     }
 
-    /// The kinds of check whose parameters the server can judge; the stock ones by default.
+    /// The kinds of check whose parameters the server can judge, and that its embedded agent runs; by default the
+    /// stock ones, whose checks go no further than the settings let the server's own requests go.
     pub fn kinds(mut self, kinds: KindRegistry) -> Self {
         self.kinds = Some(kinds);
         self
@@ -304,7 +305,10 @@ impl Builder {
         ensure_tokens(store.as_ref(), &self.settings, clock.as_ref()).await?;
         let parts = dispatcher::Parts {
             store: store.clone(),
-            notifiers: self.notifiers.clone().unwrap_or_else(|| stock(&self.settings, &clock)),
+            notifiers: self
+                .notifiers
+                .clone()
+                .unwrap_or_else(|| stock_notifiers(outbound_of(&self.settings), clock.clone())),
             clock: clock.clone(),
             public_url: self.settings.public_url.as_ref().map(ToString::to_string),
         };
@@ -313,9 +317,10 @@ impl Builder {
             judge: Pulse::new(clock.clone()),
             dispatcher: Pulse::new(clock.clone()),
         };
-        let router = self.router(&parts, &vitals);
+        let kinds = self.kinds.clone().unwrap_or_else(|| kinds_within(outbound_of(&self.settings)));
+        let router = self.router(&parts, kinds.clone(), &vitals);
         let agent = match self.local_agent {
-            true => Some(local_agent_of(&parts, router.clone(), vitals.clone()).await?),
+            true => Some(local_agent_of(&parts, router.clone(), kinds, vitals.clone()).await?),
             false => None,
         };
         let freshness = Freshness::new(store.clone(), clock.clone(), vitals.judge);
@@ -323,10 +328,10 @@ impl Builder {
         Ok(Server { doors: self.doors().await?, router, store, clock, dispatcher, freshness, agent })
     }
 
-    fn router(&self, parts: &dispatcher::Parts, vitals: &Vitals) -> Router {
+    fn router(&self, parts: &dispatcher::Parts, kinds: KindRegistry, vitals: &Vitals) -> Router {
         let state = AppState::new(api::Parts {
             store: parts.store.clone(),
-            kinds: self.kinds.clone().unwrap_or_else(|| stock_kinds(StockOptions::default())),
+            kinds,
             notifiers: parts.notifiers.clone(),
             clock: parts.clock.clone(),
             random: Arc::new(SystemRandom),
@@ -365,12 +370,18 @@ impl Builder {
     }
 }
 
-fn stock(settings: &Settings, clock: &Arc<dyn Clock>) -> NotifierRegistry {
-    let outbound = match settings.outbound {
+/// Where requests of the server itself may go: its notifiers', and its embedded agent's.
+fn outbound_of(settings: &Settings) -> OutboundPolicy {
+    match settings.outbound {
         Outbound::Private => OutboundPolicy::default(),
         Outbound::Public => OutboundPolicy::public_only(),
-    };
-    stock_notifiers(outbound, clock.clone())
+    }
+}
+
+/// The stock kinds, whose checks go no further than the policy allows.
+fn kinds_within(outbound: OutboundPolicy) -> KindRegistry {
+    let reach = Reach::limited(move |address| outbound.judge(address).map_err(|refusal| refusal.to_string()));
+    stock_kinds(StockOptions { reach, ..StockOptions::default() })
 }
 
 /// The tokens that the settings name are there, with the texts that they name.
@@ -390,9 +401,31 @@ async fn ensure_tokens(store: &dyn Store, settings: &Settings, clock: &dyn Clock
 async fn local_agent_of(
     parts: &dispatcher::Parts,
     router: Router,
+    kinds: KindRegistry,
     vitals: Vitals,
 ) -> Result<Agent, ServerError> {
     let token = tokens::fresh(&SystemRandom).map_err(tokens::TokenError::from)?;
     let now = parts.clock.now();
-    Ok(local_agent::set_up(parts.store.as_ref(), router, vitals, &token, now).await?)
+    Ok(local_agent::set_up(parts.store.as_ref(), router, kinds, vitals, &token, now).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vilicus_core::{CheckContext, Millis, Status, Timestamp};
+
+    #[tokio::test]
+    async fn checks_of_the_server_go_no_further_than_its_own_requests() {
+        let kinds = kinds_within(OutboundPolicy::default());
+        for (kind, params) in [
+            ("http", serde_json::json!({"url": "http://169.254.169.254/latest/meta-data/"})),
+            ("tcp", serde_json::json!({"host": "::ffff:169.254.169.254", "port": 80})),
+        ] {
+            let check = kinds.build(kind, &params).unwrap();
+            let context = CheckContext::new(kind, Millis::from_secs(5), Timestamp::EPOCH);
+            let result = check.run(&context).await;
+            assert_eq!(result.status, Some(Status::Unknown), "{}", result.output);
+            assert!(result.output.contains("169.254.169.254"), "{}", result.output);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use vilicus_core::{CheckResult, Millis, Status};
 
 use super::quantity::rounded;
+use super::reach::Reach;
 
 /// Why a look over the network gave nothing good: a sentence for people, and what it means.
 ///
@@ -74,13 +75,22 @@ pub(super) struct Connected {
     pub(super) connect_seconds: f64,
 }
 
-/// Connects to the first of the host's addresses that answers.
-pub(super) async fn connect(host: &str, port: u16, deadline: &Deadline) -> Result<Connected, Fault> {
+/// Connects to the first of the host's addresses that answers and may be reached.
+pub(super) async fn connect(
+    host: &str,
+    port: u16,
+    reach: &Reach,
+    deadline: &Deadline,
+) -> Result<Connected, Fault> {
     let begin = Instant::now();
     let addresses = resolve(host, port, deadline).await?;
     let dns_seconds = seconds_since(begin);
     let mut fault = Fault::critical(format!("no address for host '{host}'"));
     for (tried, peer) in addresses.iter().enumerate() {
+        if let Err(refusal) = reach.permits(peer.ip()) {
+            fault = Fault::unknown(refusal);
+            continue;
+        }
         let begin = Instant::now();
         let limit = deadline.share(addresses.len() - tried);
         match timeout_at(limit, TcpStream::connect(peer)).await {
@@ -135,7 +145,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost"] {
-            let connected = connect(host, port, &Deadline::after(Millis::from_secs(10))).await.unwrap();
+            let connected = connect(host, port, &Reach::default(), &Deadline::after(Millis::from_secs(10)))
+                .await
+                .unwrap();
             assert_eq!(connected.peer, listener.local_addr().unwrap());
             assert!(connected.connect_seconds > 0.0 && connected.connect_seconds < 10.0);
         }
@@ -144,12 +156,28 @@ mod tests {
     #[tokio::test]
     async fn what_failed_is_a_sentence() {
         let deadline = Deadline::after(Millis::from_secs(20));
-        let refused = connect("127.0.0.1", 1, &deadline).await.unwrap_err();
+        let refused = connect("127.0.0.1", 1, &Reach::default(), &deadline).await.unwrap_err();
         assert_eq!(refused, Fault::critical("connection refused by 127.0.0.1:1"));
-        let unknown = connect("no-such-host.invalid", 1, &deadline).await.unwrap_err();
+        let unknown = connect("no-such-host.invalid", 1, &Reach::default(), &deadline).await.unwrap_err();
         assert!(unknown.sentence.starts_with("no address for host 'no-such-host.invalid': "), "{unknown:?}");
         let late = deadline.within("doing nothing", std::future::ready(())).await;
         assert_eq!(late, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn only_addresses_in_reach_are_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let reach = Reach::limited(|address| match address.is_loopback() {
+            true => Err("this server's checks may not go there".to_owned()),
+            false => Ok(()),
+        });
+        let deadline = Deadline::after(Millis::from_secs(10));
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
+            assert!(connect(host, port, &reach, &deadline).await.is_err(), "{host}");
+        }
+        let refused = connect("127.0.0.1", port, &reach, &deadline).await.unwrap_err();
+        assert_eq!(refused, Fault::unknown("this server's checks may not go there"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ pub mod network;
 mod proc_file;
 pub mod process;
 mod quantity;
+mod reach;
 mod since;
 pub mod swap;
 pub mod tcp;
@@ -41,6 +42,7 @@ pub use load::LoadKind;
 pub use memory::MemoryKind;
 pub use network::NetworkKind;
 pub use process::ProcessKind;
+pub use reach::Reach;
 pub use swap::SwapKind;
 pub use tcp::TcpKind;
 pub use uptime::UptimeKind;
@@ -51,7 +53,10 @@ pub use uptime::UptimeKind;
 /// use vilicus_agent::checks::{CommandPolicy, StockOptions, stock_kinds};
 ///
 /// let allow = ["/usr/lib/nagios/plugins/*".to_owned()];
-/// let kinds = stock_kinds(StockOptions { command: CommandPolicy::new(&allow, None, &[])? });
+/// let kinds = stock_kinds(StockOptions {
+///     command: CommandPolicy::new(&allow, None, &[])?,
+///     ..StockOptions::default()
+/// });
 /// assert!(kinds.contains("disk"));
 /// # Ok::<(), vilicus_agent::checks::CommandPolicyError>(())
 /// ```
@@ -59,6 +64,8 @@ pub use uptime::UptimeKind;
 pub struct StockOptions {
     /// Which programs `command` checks may run, and how. By default none.
     pub command: CommandPolicy,
+    /// Which addresses `tcp` and `http` checks may connect to. By default all.
+    pub reach: Reach,
 }
 
 /// All stock kinds.
@@ -68,13 +75,13 @@ pub fn stock_kinds(options: StockOptions) -> KindRegistry {
         .with(CommandKind::new(options.command))
         .with(CpuKind)
         .with(DiskKind::default())
-        .with(HttpKind)
+        .with(HttpKind::new(options.reach.clone()))
         .with(LoadKind)
         .with(MemoryKind)
         .with(NetworkKind)
         .with(ProcessKind)
         .with(SwapKind)
-        .with(TcpKind)
+        .with(TcpKind::new(options.reach))
         .with(UptimeKind)
 }
 

@@ -11,6 +11,7 @@ use vilicus_core::kind::MetricDescription;
 use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsError, async_trait};
 
 use super::connection::{Connected, Deadline, Fault, connect, seconds_since};
+use super::reach::Reach;
 use super::tls::{Trust, handshake};
 use super::{describe, quantity};
 
@@ -50,8 +51,18 @@ impl fmt::Debug for TcpParams {
 }
 
 /// The `tcp` kind.
-#[derive(Debug, Clone, Copy)]
-pub struct TcpKind;
+#[derive(Debug, Clone, Default)]
+pub struct TcpKind {
+    reach: Reach,
+}
+
+impl TcpKind {
+    /// The kind, whose checks connect to addresses in this reach only.
+    #[must_use]
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
+    }
+}
 
 impl CheckKind for TcpKind {
     type Params = TcpParams;
@@ -92,7 +103,7 @@ impl CheckKind for TcpKind {
         }
         let trust =
             Trust { ca_file: params.ca_file.clone(), dangerous_accept_any_certificate: params.insecure };
-        Ok(Arc::new(Tcp { params, trust }))
+        Ok(Arc::new(Tcp { params, trust, reach: self.reach.clone() }))
     }
 }
 
@@ -100,6 +111,7 @@ impl CheckKind for TcpKind {
 struct Tcp {
     params: TcpParams,
     trust: Trust,
+    reach: Reach,
 }
 
 #[async_trait]
@@ -114,7 +126,7 @@ impl Tcp {
     async fn talk(&self, deadline: &Deadline) -> Result<CheckResult, Fault> {
         let begin = Instant::now();
         let Connected { mut stream, peer, connect_seconds, .. } =
-            connect(&self.params.host, self.params.port, deadline).await?;
+            connect(&self.params.host, self.params.port, &self.reach, deadline).await?;
         if self.params.tls {
             let shaking = handshake(stream, &self.params.host, &self.trust);
             let mut stream = deadline.within(format!("in the TLS handshake with {peer}"), shaking).await??;
@@ -191,7 +203,7 @@ mod tests {
     use vilicus_core::Status;
 
     async fn run(params: Value, seconds: u64) -> CheckResult {
-        let check = TcpKind.build(vilicus_core::params::parse(&params).unwrap()).unwrap();
+        let check = TcpKind::default().build(vilicus_core::params::parse(&params).unwrap()).unwrap();
         check.run(&context(seconds)).await
     }
 

@@ -69,5 +69,5 @@ pub(crate) fn http_options(ca_file: Option<&PathBuf>, config: &Config) -> HttpOp
 pub(crate) fn kinds(config: &Config) -> Result<KindRegistry, CommandPolicyError> {
     let section = &config.command;
     let command = CommandPolicy::new(&section.allow, section.user.as_deref(), &section.env)?;
-    Ok(stock_kinds(StockOptions { command }))
+    Ok(stock_kinds(StockOptions { command, ..StockOptions::default() }))
 }

@@ -14,6 +14,7 @@ use vilicus_core::Timestamp;
 use super::redirect::without_query;
 use super::request::Request;
 use crate::checks::connection::{Connected, Deadline, Fault, connect, seconds_since};
+use crate::checks::reach::Reach;
 use crate::checks::tls::{Trust, certificate_days, handshake};
 
 /// How much of a body is read, in bytes.
@@ -44,11 +45,12 @@ pub(super) struct Times {
 pub(super) async fn exchange(
     request: &Request,
     trust: &Trust,
+    reach: &Reach,
     deadline: &Deadline,
     now: Timestamp,
 ) -> Result<Answer, Fault> {
     let Connected { stream, peer, dns_seconds, connect_seconds } =
-        connect(request.host(), request.port(), deadline).await?;
+        connect(request.host(), request.port(), reach, deadline).await?;
     let times = Times { dns_seconds, connect_seconds, ..Times::default() };
     if request.url.scheme() != "https" {
         return converse(request, stream, times, deadline).await;

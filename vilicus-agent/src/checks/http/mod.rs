@@ -22,6 +22,7 @@ use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsEr
 use super::connection::{Deadline, Fault, seconds_since};
 use super::describe;
 use super::quantity;
+use super::reach::Reach;
 use super::tls::Trust;
 use exchange::Answer;
 use expect::{Expectations, StatusRanges};
@@ -81,8 +82,18 @@ impl fmt::Debug for HttpParams {
 }
 
 /// The `http` kind.
-#[derive(Debug, Clone, Copy)]
-pub struct HttpKind;
+#[derive(Debug, Clone, Default)]
+pub struct HttpKind {
+    reach: Reach,
+}
+
+impl HttpKind {
+    /// The kind, whose checks connect to addresses in this reach only.
+    #[must_use]
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
+    }
+}
 
 impl CheckKind for HttpKind {
     type Params = HttpParams;
@@ -120,7 +131,8 @@ impl CheckKind for HttpKind {
             params.expect_json,
         )?;
         let trust = Trust { ca_file, dangerous_accept_any_certificate: insecure };
-        Ok(Arc::new(Http { request, expectations, follow_redirects, trust }))
+        let reach = self.reach.clone();
+        Ok(Arc::new(Http { request, expectations, follow_redirects, trust, reach }))
     }
 }
 
@@ -130,6 +142,7 @@ struct Http {
     expectations: Expectations,
     follow_redirects: u32,
     trust: Trust,
+    reach: Reach,
 }
 
 #[async_trait]
@@ -162,7 +175,7 @@ impl Http {
         let deadline = Deadline::after(cx.timeout);
         let mut request = self.request.clone();
         for _ in 0..=self.follow_redirects {
-            let answer = exchange::exchange(&request, &self.trust, &deadline, cx.now).await?;
+            let answer = exchange::exchange(&request, &self.trust, &self.reach, &deadline, cx.now).await?;
             match redirect::next(&request, &answer)? {
                 Some(next) if self.follow_redirects > 0 => request = next,
                 _ => return Ok(answer),

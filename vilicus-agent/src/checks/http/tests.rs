@@ -12,7 +12,7 @@ use crate::checks::tests::context;
 use crate::checks::tls::tests::TlsServer;
 
 async fn run(params: &Value, seconds: u64) -> CheckResult {
-    let check = HttpKind.build(vilicus_core::params::parse(params).unwrap()).unwrap();
+    let check = HttpKind::default().build(vilicus_core::params::parse(params).unwrap()).unwrap();
     check.run(&context(seconds)).await
 }
 
@@ -232,7 +232,7 @@ async fn https_is_measured_and_the_certificate_dated() {
         let good = run(&json!({"url": url, "ca_file": ca_file, "expect_body": "safe"}), 10).await;
         assert_eq!(good.status, Some(Status::Ok), "{}", good.output);
         let names: Vec<_> = good.metrics.iter().map(|metric| metric.name.as_str()).collect();
-        let known: Vec<_> = HttpKind.metrics().iter().map(|metric| metric.name).collect();
+        let known: Vec<_> = HttpKind::default().metrics().iter().map(|metric| metric.name).collect();
         assert_eq!(names, known);
         assert!(good.metrics[7].value > 4000.0, "the certificate is good until 2040");
         let bad = run(&json!({"url": url}), 10).await;
@@ -262,12 +262,12 @@ fn parameters_that_cannot_work_are_refused_and_secrets_are_not_shown() {
         (json!({"url": "http://a/", "auth": {}}), "/auth"),
         (json!({"url": "http://a/", "expect_body_regex": "("}), "/expect_body_regex"),
     ] {
-        let built = vilicus_core::params::parse(&params).and_then(|params| HttpKind.build(params));
+        let built = vilicus_core::params::parse(&params).and_then(|params| HttpKind::default().build(params));
         assert_eq!(built.map(|_| ()).unwrap_err().pointer, pointer, "{params}");
     }
     let params = json!({
         "url": "http://a/?key=canary", "headers": {"X": "canary"}, "body": "canary", "auth": {"token": "canary"},
     });
-    let check = HttpKind.build(vilicus_core::params::parse(&params).unwrap()).unwrap();
+    let check = HttpKind::default().build(vilicus_core::params::parse(&params).unwrap()).unwrap();
     assert!(!format!("{check:?}").contains("canary"), "{check:?}");
 }
