@@ -92,8 +92,8 @@ fn pointer_part(segment: &serde_path_to_error::Segment) -> String {
     match segment {
         Segment::Seq { index } => format!("/{index}"),
         Segment::Map { key } => format!("/{}", escape_pointer(key)),
-        Segment::Enum { variant } => format!("/{}", escape_pointer(variant)),
-        Segment::Unknown => String::new(),
+        // The name of a variant is the value itself, not a place below it.
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
     }
 }
 
@@ -137,6 +137,16 @@ mod tests {
         host: String,
         #[serde(default)]
         port: u16,
+        #[serde(default)]
+        family: Family,
+    }
+
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Family {
+        #[default]
+        Any,
+        Inet,
     }
 
     #[derive(Debug, Deserialize, JsonSchema)]
@@ -149,6 +159,7 @@ mod tests {
             (json!({"port": 1}), "/host", "missing"),
             (json!({"host": "a", "port": "x"}), "/port", "port: invalid type"),
             (json!({"host": "a", "port": 99999}), "/port", "expected a whole number from 0 to 65535"),
+            (json!({"host": "a", "family": "x"}), "/family", "family: unknown variant"),
             (json!([]), "", "must be an object"),
             (json!({"host": "a", "a/b": 1}), "/a~1b", "unknown parameter"),
         ] {
@@ -159,5 +170,8 @@ mod tests {
         assert!(parse::<Nothing>(&json!({"host": "a"})).unwrap_err().detail.contains("has none"));
         let params: Params = parse(&json!({"host": "a"})).unwrap();
         assert_eq!((params.host.as_str(), params.port), ("a", 0));
+        assert!(matches!(params.family, Family::Any));
+        let params: Params = parse(&json!({"host": "a", "family": "inet"})).unwrap();
+        assert!(matches!(params.family, Family::Inet));
     }
 }

@@ -131,7 +131,7 @@ fn limits_of_an_emergency_are_checked_when_it_is_configured() {
         ("expire", json!(10801), "/expire"),
         ("expire", json!("3h1s"), "/expire"),
         ("expire", json!(0), "/expire"),
-        ("emergency_on", json!("ok"), ""),
+        ("emergency_on", json!("ok"), "/emergency_on"),
         ("device", json!("a b"), "/device"),
         ("api_url", json!("ftp://x"), "/api_url"),
     ] {
