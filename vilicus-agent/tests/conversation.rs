@@ -162,11 +162,18 @@ async fn a_batch_that_is_too_large_is_halved() {
 #[tokio::test]
 async fn a_refused_token_keeps_the_results_for_the_time_when_it_is_mended() {
     let server = Server::start(vec![check_object(7, "counting")]).await;
-    let agent = Running::start(&server, |agent| agent.check_fn("own", || async { true }));
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let count = move || std::future::ready(counted.fetch_add(1, Ordering::Relaxed) < u32::MAX);
+    let own = OwnCheck::new("own", check::from_fn(count)).every(Millis::from_secs(1));
+    let agent = Running::start(&server, |agent| agent.own_check(own));
     until("a result", || server.state().count(7) >= 1).await;
     // A short outage of the token store: the next answer is a 401, those after it are not.
     server.state().instead.push_back((401, vec![], r#"{"detail": "revoked"}"#.to_owned()));
     until("the refusal", || server.state().instead.is_empty()).await;
+    // The refusal may have met a request without results: by now there is one more.
+    let before = runs.load(Ordering::Relaxed);
+    until("further results", || runs.load(Ordering::Relaxed) >= before + 2).await;
     agent.stop().await;
     assert_in_order(&server.state().outputs(7));
     assert!(server.state().count(7) >= 2, "what was kept is delivered at the end");
