@@ -5,8 +5,8 @@
 
 use vilicus_core::Millis;
 
-/// The longest wait.
-const LONGEST: Millis = Millis::from_secs(60);
+/// The longest wait: ten thousand agents that come back within it are some 300 a second.
+const LONGEST: Millis = Millis::from_secs(30);
 /// How long the server waits beyond two intervals before it calls an agent down.
 const GRACE: Millis = Millis::from_secs(30);
 /// How far from being called down the next try must be.
@@ -34,7 +34,7 @@ impl Backoff {
     }
 }
 
-/// The longest wait for an agent with this check interval: at most 60 s, and 20 s short of being called down.
+/// The longest wait for an agent with this check interval: at most 30 s, and 20 s short of being called down.
 pub(crate) fn longest(check_interval: Millis) -> Millis {
     let down_after = check_interval.times(2).plus(GRACE);
     Millis::new(down_after.get().saturating_sub(MARGIN.get())).min(LONGEST)
@@ -45,7 +45,7 @@ pub(crate) fn asked_for(retry_after: Millis, random: u64) -> Millis {
     retry_after.plus(share(Millis::new(retry_after.get() / 10), random)).max(SHORTEST)
 }
 
-/// For what someone has to mend: a slow look whether they have, 30 to 60 s.
+/// For what someone has to mend: a slow look whether they have, half of it to all of it.
 pub(crate) fn slow(longest: Millis, random: u64) -> Millis {
     let half = Millis::new(longest.get() / 2);
     half.plus(share(half, random))
@@ -63,11 +63,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn waits_grow_to_a_minute() {
+    fn waits_grow_to_half_a_minute() {
         let mut backoff = Backoff::default();
         let waits: Vec<u64> =
             (0..8).map(|_| backoff.next(longest(Millis::from_minutes(1)), u64::MAX).get() / 1000).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
         backoff.reset();
         assert_eq!(backoff.next(LONGEST, 0), SHORTEST);
     }
