@@ -124,6 +124,9 @@ impl LocalJudge {
         let subject = Subject {
             agent: &self.agent,
             check: name,
+            subject: name,
+            kind: "own",
+            tags: &[],
             runbook_url: None,
             result: Some(result),
             problem_since,

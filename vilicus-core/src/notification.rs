@@ -67,6 +67,13 @@ pub struct NotificationItem {
     pub agent: String,
     /// The name of the check.
     pub check: String,
+    /// What it is about: the same in every message about the same check of the same server, whatever its name;
+    /// what services call a deduplication key. At most 64 characters, letters, digits and `-`.
+    pub subject: String,
+    /// The kind of the check.
+    pub kind: String,
+    /// The tags of the agent and of the check: words, or `key=value`.
+    pub tags: Vec<String>,
     /// The status now.
     pub status: Status,
     /// The status that was told before, or that it had before.
@@ -129,6 +136,9 @@ impl Notification {
             event: NotificationEvent::Test,
             agent: "vilicus".to_owned(),
             check: "test".to_owned(),
+            subject: "test".to_owned(),
+            kind: "test".to_owned(),
+            tags: Vec::new(),
             status: Status::Ok,
             previous_status: None,
             state_type: StateType::Hard,

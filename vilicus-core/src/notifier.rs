@@ -46,6 +46,15 @@ pub trait Notifier: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Says whether to try again, to give this message up, or to pause the whole channel; see [`NotifyError`].
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError>;
+
+    /// What the service says now of a message that it took with this receipt. The dispatcher asks while
+    /// [`Receipt::open`] was set and the problem is open, at most every five seconds.
+    ///
+    /// # Errors
+    /// The service could not be asked; it is asked again later.
+    async fn progress(&self, _receipt: &Receipt) -> Result<Progress, NotifyError> {
+        Ok(Progress::Settled)
+    }
 }
 
 #[async_trait]
@@ -53,12 +62,20 @@ impl<N: Notifier + ?Sized> Notifier for Arc<N> {
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         (**self).notify(notification).await
     }
+
+    async fn progress(&self, receipt: &Receipt) -> Result<Progress, NotifyError> {
+        (**self).progress(receipt).await
+    }
 }
 
 #[async_trait]
 impl<N: Notifier + ?Sized> Notifier for Box<N> {
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         (**self).notify(notification).await
+    }
+
+    async fn progress(&self, receipt: &Receipt) -> Result<Progress, NotifyError> {
+        (**self).progress(receipt).await
     }
 }
 
@@ -69,13 +86,36 @@ pub struct Receipt {
     pub detail: String,
     /// What the notifier needs to take the message back or to ask about it, as Pushover's receipt.
     pub reference: Option<String>,
+    /// Whether someone may still acknowledge it on their side: the service can be asked about it.
+    pub open: bool,
+}
+
+/// What a service says of a message that it took before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing happened yet; ask again.
+    Open,
+    /// Nothing more will happen.
+    Settled,
+    /// Someone is on it.
+    Acknowledged {
+        /// Who, as the service knows them.
+        by: String,
+    },
 }
 
 impl Receipt {
     /// The message was taken.
     #[must_use]
     pub fn new(detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), reference: None }
+        Self { detail: detail.into(), reference: None, open: false }
+    }
+
+    /// The same receipt; someone may still acknowledge the message.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
     }
 
     /// The same receipt with a reference.

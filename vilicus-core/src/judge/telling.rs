@@ -139,6 +139,12 @@ pub struct Subject<'a> {
     pub agent: &'a str,
     /// The name of the check.
     pub check: &'a str,
+    /// The identity of the check; see [`NotificationItem::subject`].
+    pub subject: &'a str,
+    /// The kind of the check.
+    pub kind: &'a str,
+    /// The tags of the agent and of the check.
+    pub tags: &'a [String],
     /// Where the check is described to those who mend it.
     pub runbook_url: Option<&'a str>,
     /// The last result.
@@ -163,6 +169,9 @@ pub fn item(
         event: tell.event,
         agent: subject.agent.to_owned(),
         check: subject.check.to_owned(),
+        subject: subject.subject.to_owned(),
+        kind: subject.kind.to_owned(),
+        tags: subject.tags.to_vec(),
         status,
         previous_status: tell.previous,
         state_type: StateType::Hard,

@@ -219,9 +219,16 @@ impl Unit<'_> {
     fn item(&self, tell: &Tell, judged: &Judged<'_>, at: Timestamp) -> vilicus_core::NotificationItem {
         let entry = self.truth.checks.get(&judged.check);
         let agent = entry.and_then(|entry| self.truth.agents.get(&entry.check.agent));
+        let identity = format!("{}-check-{}", self.truth.instance, judged.check);
+        let of_agent = agent.iter().flat_map(|agent| &agent.agent.tags);
+        let tags: Vec<String> =
+            of_agent.chain(entry.iter().flat_map(|entry| &entry.check.tags)).cloned().collect();
         let subject = Subject {
             agent: agent.map_or("", |agent| &agent.agent.name),
             check: entry.map_or("", |entry| &entry.check.name),
+            subject: &identity,
+            kind: entry.map_or("", |entry| &entry.check.kind),
+            tags: &tags,
             runbook_url: entry.and_then(|entry| entry.check.runbook_url.as_deref()),
             result: Some(&judged.words),
             problem_since: judged.problem_since,
