@@ -117,6 +117,18 @@ pub struct Notification {
     pub reason: String,
     /// The messages about the same problem that were delivered before on this channel, oldest first.
     pub earlier: Vec<EarlierMessage>,
+    /// The words of the channel's own template; `None` leaves all of them to [`Notification::title`] and
+    /// [`Notification::text`].
+    pub words: Option<Words>,
+}
+
+/// Words that stand in the place of the usual ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// The title; shown on one line.
+    pub title: Option<String>,
+    /// The text below it.
+    pub text: Option<String>,
 }
 
 /// A message that was delivered before.
@@ -166,6 +178,7 @@ impl Notification {
             url: None,
             reason: reason.into(),
             earlier: Vec::new(),
+            words: None,
         }
     }
 
@@ -175,9 +188,17 @@ impl Notification {
         self.items.iter().map(|item| item.status).max().unwrap_or(Status::Ok)
     }
 
-    /// The subject or title: `[CRITICAL] agent / check: first line of output`, on one line.
+    /// The subject or title, on one line: the channel's own words, else `[CRITICAL] agent / check: first line of
+    /// output`.
     #[must_use]
     pub fn title(&self) -> String {
+        match self.words.as_ref().and_then(|words| words.title.as_deref()) {
+            Some(own) => one_line(own),
+            None => self.usual_title(),
+        }
+    }
+
+    fn usual_title(&self) -> String {
         match self.items.as_slice() {
             [] => "[OK] nothing to tell".to_owned(),
             [item] if self.more == 0 => item.title(),
@@ -189,9 +210,17 @@ impl Notification {
         }
     }
 
-    /// The body as plain text: what, since when, how often tried, last output, link, runbook, and why the reader gets it.
+    /// The body as plain text: the channel's own words, else what, since when, how often tried, last output, link,
+    /// runbook, and why the reader gets it.
     #[must_use]
     pub fn text(&self) -> String {
+        match self.words.as_ref().and_then(|words| words.text.as_ref()) {
+            Some(own) => own.clone(),
+            None => self.usual_text(),
+        }
+    }
+
+    fn usual_text(&self) -> String {
         let mut text = String::new();
         for item in &self.items {
             item.write_text(&mut text);
@@ -287,5 +316,16 @@ mod tests {
         notification.items[0].output = "down\u{7}\nsecond".to_owned();
         assert_eq!(notification.title(), "[CRITICAL] web  Bcc: x / test: down ");
         assert!(notification.text().contains("second"));
+    }
+
+    #[test]
+    fn a_channels_own_words_stand_in_place_of_the_usual_ones() {
+        let mut notification = Notification::test("k", Timestamp::EPOCH);
+        let usual = (notification.title(), notification.text());
+        notification.words = Some(Words::default());
+        assert_eq!((notification.title(), notification.text()), usual);
+        notification.words =
+            Some(Words { title: Some("a\r\nb".to_owned()), text: Some("c\nd".to_owned()) });
+        assert_eq!((notification.title().as_str(), notification.text().as_str()), ("a  b", "c\nd"));
     }
 }

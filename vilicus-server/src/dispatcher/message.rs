@@ -34,6 +34,7 @@ pub(super) async fn notification(
         url: public_url.map(|base| link(base, row)),
         reason: reason(channel, row),
         earlier: earlier(store, row).await?,
+        words: None,
     })
 }
 
