@@ -1,4 +1,34 @@
-//! When a check runs: a stable phase spreads checks over their interval, and never drifts.
+//! When things happen: checks, downtimes, messages and signs of life.
+//!
+//! | to say | there is |
+//! |---|---|
+//! | when a check runs | [`phase`] and [`next_run`]: spread over the interval, without drift |
+//! | at which hours of the week people are told | [`WeeklySchedule`] |
+//! | when a downtime comes again | [`Recurrence`]: a weekly schedule, or a cron line and a duration |
+//! | when a heartbeat is due | [`Expectation`]: a period, a [`CronSchedule`] or an [`OnCalendar`] expression |
+//!
+//! All of it is pure: the moment is an argument. Texts come from strangers, so reading one takes time in
+//! proportion to its length, of which there is a limit, and every answer afterwards is bounded too. Absent on
+//! purpose: holidays, and times without a zone (no zone named is UTC, on every machine).
+
+mod calendar;
+mod cron;
+mod error;
+mod expectation;
+mod occurrence;
+mod recurrence;
+mod weekly;
+mod window;
+mod words;
+mod zone;
+
+pub use calendar::OnCalendar;
+pub use cron::CronSchedule;
+pub use error::{MAX_LENGTH, ScheduleError};
+pub use expectation::Expectation;
+pub use recurrence::Recurrence;
+pub use weekly::WeeklySchedule;
+pub use window::Window;
 
 use crate::id::CheckId;
 use crate::time::{Millis, Timestamp};

@@ -1,0 +1,176 @@
+//! Cron lines with a time zone: `30 2 * * Mon-Fri Europe/Berlin`.
+//!
+//! The grammar is croner's (five fields, or six with seconds first; names, `L`, `#`, `W`, `+`, `@daily`…); what
+//! happens when clocks are changed is [`super::occurrence`]'s, which follows croner's documented rule.
+
+use std::fmt;
+use std::str::FromStr;
+
+use croner::parser::{CronParser, Seconds, Year};
+use croner::{Cron, JobType};
+use jiff::civil::{DateTime, Time, date};
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::ScheduleError;
+use super::occurrence::{self, LocalTimes};
+use super::words::{Word, readable, tidy, weekday, words};
+use super::zone;
+use crate::time::Timestamp;
+
+const EXAMPLE: &str = "30 2 * * Mon-Fri Europe/Berlin";
+
+/// The fields of a line, the optional one first, and what they take.
+const FIELDS: [(&str, &str); 6] = [
+    ("second", "0-59, with * , - /"),
+    ("minute", "0-59, with * , - /"),
+    ("hour", "0-23, with * , - /"),
+    ("day of the month", "1-31, with * , - / ? L W"),
+    ("month", "1-12 or JAN-DEC, with * , - /"),
+    ("day of the week", "0-7 or SUN-SAT, with * , - / ? # L +"),
+];
+
+/// A cron line in a time zone; one that exists happens sooner or later.
+///
+/// As text it is the line and, behind it, the IANA name of the zone; without one it is UTC.
+///
+/// ```
+/// use vilicus_core::Timestamp;
+/// use vilicus_core::schedule::CronSchedule;
+///
+/// let backup: CronSchedule = "30 2 * * * Europe/Berlin".parse()?;
+/// let saturday: Timestamp = "2026-03-28T12:00:00Z".parse()?;
+/// // On this Sunday clocks jump from 02:00 to 03:00: it runs at the jump, and not a day later.
+/// assert_eq!(backup.next_after(saturday), Some("2026-03-29T01:00:00Z".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct CronSchedule {
+    text: String,
+    cron: Cron,
+    zone: TimeZone,
+}
+
+impl CronSchedule {
+    /// The line in the zone of this IANA name.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError`] when the line is not one, when it never happens, or when there is no such zone.
+    pub fn new(line: &str, zone: &str) -> Result<Self, ScheduleError> {
+        readable(line, EXAMPLE)?;
+        let known = zone::named(Word { text: zone.trim(), position: 1 })?;
+        let fields: Vec<_> = words(line, 1).collect();
+        Self::of(&fields, known, tidy(&format!("{line} {zone}")))
+    }
+
+    /// The line in the zone that it names, else in this one.
+    pub(super) fn parse_in(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
+        readable(text, EXAMPLE)?;
+        let fields: Vec<_> = words(text, 1).collect();
+        match (fields.split_last(), zone) {
+            (Some((last, line)), _) if is_zone(*last, line) => {
+                Self::of(line, zone::named(*last)?, tidy(text))
+            }
+            (_, Some(zone)) => Self::new(text, zone),
+            (_, None) => Self::of(&fields, TimeZone::UTC, tidy(text)),
+        }
+    }
+
+    fn of(fields: &[Word<'_>], zone: TimeZone, text: String) -> Result<Self, ScheduleError> {
+        let schedule = Self { cron: line(fields)?, zone, text };
+        if schedule.ever() { Ok(schedule) } else { Err(ScheduleError::Never { text: schedule.text }) }
+    }
+
+    /// The first occurrence after this moment; `None` when there is none before the year 5000.
+    #[must_use]
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        occurrence::next_after(self, &self.zone, after)
+    }
+}
+
+impl LocalTimes for CronSchedule {
+    fn is_fixed(&self) -> bool {
+        self.cron.determine_job_type() == JobType::FixedTime
+    }
+
+    fn at_or_after(&self, local: DateTime) -> Option<DateTime> {
+        let first = date(1, 1, 1).to_datetime(Time::midnight());
+        self.cron.find_next_occurrence(&local.max(first), true).ok()
+    }
+}
+
+/// Whether the last word is the name of a zone: it has letters, is no weekday, and a line is left without it.
+fn is_zone(last: Word<'_>, line: &[Word<'_>]) -> bool {
+    let whole = line.len() >= 5 || line.first().is_some_and(|first| first.text.starts_with('@'));
+    let names_a_day = last.text.get(..3).is_some_and(|start| weekday(start).is_some());
+    whole && last.text.starts_with(|c: char| c.is_ascii_alphabetic()) && !names_a_day
+}
+
+fn line(fields: &[Word<'_>]) -> Result<Cron, ScheduleError> {
+    let texts: Vec<_> = fields.iter().map(|field| field.text).collect();
+    match (fields, texts.join(" ").as_str()) {
+        ([name], text) if name.text.starts_with('@') => {
+            let text = if text.eq_ignore_ascii_case("@midnight") { "@daily" } else { text };
+            parse(text).ok_or_else(|| {
+                name.wrong("no such name (expected @hourly, @daily, @weekly, @monthly or @yearly)")
+            })
+        }
+        (_, text) => {
+            check_fields(fields)?;
+            parse(text).ok_or_else(|| ScheduleError::wrong(text, 1, "not a cron line"))
+        }
+    }
+}
+
+/// Holds each field against the grammar by itself, so that the error can say which is wrong.
+fn check_fields(fields: &[Word<'_>]) -> Result<(), ScheduleError> {
+    let Some(absent @ 0..=1) = FIELDS.len().checked_sub(fields.len()) else {
+        let end = fields.last().map_or(1, |last| last.position + last.text.len());
+        let problem = format!("{} fields (a cron line has 5, or 6 with seconds first)", fields.len());
+        return Err(ScheduleError::wrong("", end, problem));
+    };
+    for (field, (at, (name, takes))) in fields.iter().zip(FIELDS.iter().enumerate().skip(absent)) {
+        let mut probe = ["*"; 6];
+        probe[at] = field.text;
+        if parse(&probe.join(" ")).is_none() {
+            return Err(field.wrong(format!("not a {name} (expected {takes})")));
+        }
+    }
+    Ok(())
+}
+
+fn parse(line: &str) -> Option<Cron> {
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    parser.parse(line).ok()
+}
+
+impl FromStr for CronSchedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse_in(text, None)
+    }
+}
+
+impl TryFrom<String> for CronSchedule {
+    type Error = ScheduleError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<CronSchedule> for String {
+    fn from(schedule: CronSchedule) -> Self {
+        schedule.text
+    }
+}
+
+impl fmt::Display for CronSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
