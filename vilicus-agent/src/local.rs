@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
-use vilicus_core::judge::telling::{self, Subject, Tell, Watched};
+use vilicus_core::judge::telling::{self, Occasion, Surroundings, Tell};
+use vilicus_core::judge::words::{self, Subject};
 use vilicus_core::judge::{self, Input};
 use vilicus_core::notifier::NotifyFault;
 use vilicus_core::result::error_chain;
 use vilicus_core::{
-    ChannelId, CheckResult, CheckState, Millis, Notification, Notifier, Policy, StateType, Timestamp,
+    ChannelId, CheckId, CheckResult, CheckState, Millis, Notification, Notifier, Policy, StateType, Timestamp,
 };
 
 use crate::backoff::{Backoff, asked_for};
@@ -44,6 +45,7 @@ pub(crate) struct LocalJudge {
 
 #[derive(Debug)]
 struct Judged {
+    id: CheckId,
     policy: Policy,
     state: CheckState,
 }
@@ -70,14 +72,14 @@ pub(crate) fn judge_and_tellers(
         channels.push((number, sender));
         tellers.push(Teller { notifier, messages, clock: clock.clone() });
     }
-    let judged = |own: &OwnCheck| {
-        (own.name.clone(), Judged { policy: own.policy.clone(), state: CheckState::default() })
+    let judged = |(id, own): (CheckId, &OwnCheck)| {
+        (own.name.clone(), Judged { id, policy: own.policy.clone(), state: CheckState::default() })
     };
     let judge = LocalJudge {
         agent: agent.to_owned(),
         // Keys must differ between two runs of the program, and be the same at every try.
         run: uuid::Uuid::new_v4().simple().to_string(),
-        checks: own.iter().map(judged).collect(),
+        checks: (1..).map_while(CheckId::new).zip(own).map(judged).collect(),
         channels,
         sent: 0,
         clock: clock.clone(),
@@ -91,11 +93,12 @@ impl LocalJudge {
         let now = self.clock.now();
         let at = result.timestamp.unwrap_or(now);
         let channels: Vec<ChannelId> = self.channels.iter().map(|(channel, _)| *channel).collect();
-        let Judged { policy, state } = self.checks.get_mut(name)?;
+        let Judged { id, policy, state } = self.checks.get_mut(name)?;
         let problem_since = state.problem_since;
         let verdict = judge::judge(policy, state, Input::Result { result, timestamp: at }, now);
-        let held = telling::hold(policy, state, false);
-        let tells = telling::tell(policy, state, Watched::Check, &channels, held, &verdict);
+        let around = Surroundings::alone(*id, policy, &channels, now);
+        let again = verdict.judged && verdict.status.is_problem();
+        let tells = telling::look(&around, state, Occasion { fresh: true, again, traced: false }).tells;
         let mut result = result.clone();
         if let Some(reason) = &verdict.reason {
             result.output = if result.output.is_empty() {
@@ -120,7 +123,7 @@ impl LocalJudge {
         at: Timestamp,
         now: Timestamp,
     ) {
-        let Some(Judged { policy, state }) = self.checks.get(name) else { return };
+        let Some(Judged { policy, state, .. }) = self.checks.get(name) else { return };
         let subject = Subject {
             agent: &self.agent,
             check: name,
@@ -131,7 +134,7 @@ impl LocalJudge {
             result: Some(result),
             problem_since,
         };
-        let item = telling::item(tell, subject, policy, state, at, now);
+        let item = words::item(tell, subject, policy, state, at, now);
         self.sent += 1;
         let key = format!("{}-{}", self.run, self.sent);
         let message =

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentId, ChannelId, CheckId, EventId, NotificationId};
+use crate::acknowledgement::AcknowledgementEnd;
+use crate::heartbeat::Signal;
+use crate::id::{AgentId, ChannelId, CheckId, DowntimeId, EventId, NotificationId};
 use crate::judge::Change;
-use crate::judge::telling::Hold;
+use crate::judge::flapping::Turn;
+use crate::judge::gates::{GateTrace, Hold};
 use crate::time::Timestamp;
 
 /// Something that happened.
@@ -40,6 +43,54 @@ pub enum Happening {
         output: String,
         /// Why nobody was told, when a problem was held back.
         held: Option<Hold>,
+        /// What the gates said, in order.
+        trace: Vec<GateTrace>,
+    },
+    /// A look without a change of state had something to tell, or found it held back: a hold ended or began, or the
+    /// problem is told again.
+    Telling {
+        /// How many channels are told.
+        told: u32,
+        /// What keeps the problem from being told, if something does.
+        held: Option<Hold>,
+        /// What the gates said, in order.
+        trace: Vec<GateTrace>,
+    },
+    /// Flapping started or stopped.
+    Flapping(Turn),
+    /// Someone is on it.
+    Acknowledged {
+        /// Who.
+        by: String,
+        /// What they say.
+        comment: String,
+        /// Whether it stands until the check is OK.
+        sticky: bool,
+        /// When it ends by itself.
+        expires_at: Option<Timestamp>,
+    },
+    /// Nobody is on it any longer.
+    AcknowledgementEnded {
+        /// Why.
+        why: AcknowledgementEnd,
+        /// Who took it back, if someone did.
+        by: Option<String>,
+    },
+    /// A downtime began or ended: its window, or for a flexible one that of one check.
+    Downtime {
+        /// Which downtime.
+        downtime: DowntimeId,
+        /// Whether it began.
+        began: bool,
+        /// What it is for.
+        comment: String,
+    },
+    /// A job said that a run began, or left a note. The end of a run is a result.
+    Ping {
+        /// What it said.
+        signal: Signal,
+        /// What it wrote.
+        body: String,
     },
     /// A message was delivered, given up, or merged into another.
     Notification {
@@ -82,6 +133,10 @@ pub enum Cause {
     Silent,
     /// The agent made contact.
     Contact,
+    /// A job said how its run ended.
+    Ping,
+    /// A job stayed out.
+    Missed,
 }
 
 /// What was done to an object of the configuration.

@@ -76,6 +76,14 @@ ids! {
     EventId
     /// The id of a notification, that is of one row of the outbox. Ids grow with time.
     NotificationId
+    /// The id of a route.
+    RouteId
+    /// The id of a downtime.
+    DowntimeId
+    /// The id of an inhibition.
+    InhibitionId
+    /// The id of a template of checks.
+    TemplateId
 }
 
 #[cfg(test)]

@@ -10,10 +10,13 @@
 //! | tell people in a way of your own | [`Notifier`], [`NotifierKind`] |
 //! | know when and why people are told | [`judge`] |
 
+pub mod acknowledgement;
 pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod downtime;
 pub mod event;
+pub mod heartbeat;
 pub mod id;
 pub mod judge;
 pub mod kind;
@@ -26,6 +29,7 @@ pub mod perfdata;
 pub mod plugin;
 pub mod policy;
 pub mod result;
+pub mod route;
 pub mod schedule;
 pub mod state;
 pub mod status;
@@ -34,9 +38,14 @@ pub mod time;
 
 pub use async_trait::async_trait;
 
+pub use acknowledgement::Acknowledgement;
 pub use check::{Check, CheckContext};
+pub use downtime::Downtime;
 pub use event::Event;
-pub use id::{AgentId, ChannelId, CheckId, EventId, NotificationId, TokenId};
+pub use id::{
+    AgentId, ChannelId, CheckId, DowntimeId, EventId, InhibitionId, NotificationId, RouteId, TemplateId,
+    TokenId,
+};
 pub use kind::{CheckKind, KindRegistry};
 pub use metric::{Metric, Unit};
 pub use notification::{Notification, NotificationEvent, NotificationItem};
@@ -44,6 +53,7 @@ pub use notifier::{Notifier, NotifierKind, NotifierRegistry, NotifyError, Receip
 pub use params::ParamsError;
 pub use policy::Policy;
 pub use result::{CheckResult, IntoCheckResult};
+pub use route::{Inhibition, Matcher, Route};
 pub use state::CheckState;
 pub use status::{StateType, Status};
 pub use threshold::{Range, Threshold, Thresholds};

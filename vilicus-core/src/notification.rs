@@ -324,8 +324,7 @@ mod tests {
         let usual = (notification.title(), notification.text());
         notification.words = Some(Words::default());
         assert_eq!((notification.title(), notification.text()), usual);
-        notification.words =
-            Some(Words { title: Some("a\r\nb".to_owned()), text: Some("c\nd".to_owned()) });
+        notification.words = Some(Words { title: Some("a\r\nb".to_owned()), text: Some("c\nd".to_owned()) });
         assert_eq!((notification.title().as_str(), notification.text().as_str()), ("a  b", "c\nd"));
     }
 }

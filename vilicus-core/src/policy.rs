@@ -35,6 +35,12 @@ pub struct Policy {
     pub volatile: bool,
     /// Whether people are told at all.
     pub notifications: bool,
+    /// Whether it may be called flapping; `true` by default.
+    pub flap_detection: bool,
+    /// Flapping stops below this percentage of changes; 25 by default.
+    pub flap_low: f64,
+    /// Flapping starts above this percentage of changes; 30 by default.
+    pub flap_high: f64,
 }
 
 impl Policy {
@@ -54,6 +60,9 @@ impl Policy {
             thresholds: Thresholds::new(),
             volatile: false,
             notifications: true,
+            flap_detection: true,
+            flap_low: 25.0,
+            flap_high: 30.0,
         }
     }
 

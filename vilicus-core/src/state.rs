@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ChannelId, NotificationId};
+use crate::acknowledgement::Acknowledgement;
+use crate::downtime::Begun;
+use crate::heartbeat::Heartbeat;
+use crate::id::{ChannelId, NotificationId, RouteId};
+use crate::judge::flapping::Flapping;
+use crate::judge::gates::Hold;
 use crate::judge::sustained::MetricMemory;
 use crate::status::{StateType, Status};
 use crate::time::Timestamp;
@@ -32,6 +37,22 @@ pub struct CheckState {
     pub last_received_at: Option<Timestamp>,
     /// Whether the status is UNKNOWN because results stayed out.
     pub stale: bool,
+    /// Since when the problem that is open has been confirmed.
+    pub hard_since: Option<Timestamp>,
+    /// How often it changed lately.
+    pub flapping: Flapping,
+    /// What the pings of a heartbeat said last; `None` for checks of other kinds.
+    pub heartbeat: Option<Heartbeat>,
+    /// Who is on it.
+    pub acknowledgement: Option<Box<Acknowledgement>>,
+    /// The flexible downtimes that a problem of this check began.
+    pub begun: Vec<Begun>,
+    /// What kept the problem from being told at the last look.
+    pub held: Option<Hold>,
+    /// A hold is over, and until this moment a fresh result is waited for before anything is told.
+    pub settle_until: Option<Timestamp>,
+    /// When to look again whether there is anything to tell: time alone may make it so.
+    pub look_at: Option<Timestamp>,
     /// What the thresholds with `for` or `recover` remember.
     pub memory: Vec<MetricMemory>,
     /// Who was told of the problem that is open.
@@ -45,6 +66,14 @@ pub struct Told {
     pub channel: ChannelId,
     /// What.
     pub status: Status,
+    /// By which route; `None` when there were no routes.
+    pub route: Option<RouteId>,
+    /// In which group of that route.
+    pub group: String,
+    /// By which step of its escalation, beginning with 1; 0 for the route's own channels.
+    pub step: u32,
+    /// When.
+    pub at: Timestamp,
     /// In which messages, oldest first.
     pub messages: Vec<NotificationId>,
 }
@@ -63,6 +92,14 @@ impl Default for CheckState {
             last_result_at: None,
             last_received_at: None,
             stale: false,
+            hard_since: None,
+            flapping: Flapping::default(),
+            heartbeat: None,
+            acknowledgement: None,
+            begun: Vec::new(),
+            held: None,
+            settle_until: None,
+            look_at: None,
             memory: Vec::new(),
             told: Vec::new(),
         }
@@ -97,6 +134,7 @@ impl CheckState {
         self.status == Some(Status::Ok)
             && self.hard_status == self.status
             && self.window == 0
+            && self.flapping.is_calm()
             && self.memory.is_empty()
             && self.told.is_empty()
     }

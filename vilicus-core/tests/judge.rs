@@ -2,11 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use proptest::prelude::*;
-use vilicus_core::judge::telling::{self, Watched};
+use vilicus_core::judge::telling::{self, Look, Occasion, Surroundings};
 use vilicus_core::judge::{self, Input, Verdict};
 use vilicus_core::{
-    ChannelId, CheckResult, CheckState, Metric, Millis, NotificationEvent, Policy, Range, StateType, Status,
-    Threshold, Timestamp,
+    ChannelId, CheckId, CheckResult, CheckState, Metric, Millis, NotificationEvent, Policy, Range, StateType,
+    Status, Threshold, Timestamp,
 };
 
 const MINUTE: i64 = 60_000;
@@ -33,15 +33,21 @@ fn report(policy: &Policy, state: &mut CheckState, status: Status, minute: usize
     let result = CheckResult::new(status, "as it is");
     let verdict =
         judge::judge(policy, state, Input::Result { result: &result, timestamp: at(minute) }, at(minute));
-    let held = telling::hold(policy, state, false);
-    let tells = telling::tell(policy, state, Watched::Check, &[phone()], held, &verdict);
-    let letter = match tells.as_slice() {
+    let again = verdict.judged && status.is_problem();
+    let look = look(policy, state, at(minute), Occasion { fresh: true, again, traced: false });
+    let letter = match look.tells.as_slice() {
         [] => "·",
         [tell] if tell.event == NotificationEvent::Problem => "P",
         [tell] if tell.event == NotificationEvent::Recovery => "R",
+        [tell] if tell.event == NotificationEvent::Flapping => "F",
         other => panic!("told twice: {other:?}"),
     };
     (verdict, letter.to_owned())
+}
+
+fn look(policy: &Policy, state: &mut CheckState, now: Timestamp, occasion: Occasion) -> Look {
+    let check = CheckId::new(1).unwrap();
+    telling::look(&Surroundings::alone(check, policy, &[phone()], now), state, occasion)
 }
 
 fn trace(policy: &Policy, results: &str) -> String {
@@ -65,6 +71,8 @@ fn people_are_told_as_the_traces_say() {
         (&three, "C O C O C O", "· · · · · ·"),
         (&one, "C O C O", "P R P R"),
         (&volatile, "C C C C O", "· · P P R"),
+        (&one, "C O C O C O C O C", "P R P R P · F · ·"),
+        (&one, "O C O C O O O O C C C C", "· P R P R · · · P · · ·"),
     ] {
         assert_eq!(trace(policy, results), told, "{results}");
     }
@@ -191,7 +199,7 @@ proptest! {
             prop_assert_eq!(open, !state.told.is_empty());
             prop_assert!(!open || state.has_hard_problem(), "told of a problem that is over");
         }
-        prop_assert_eq!(telling::close(&mut state).len(), usize::from(open));
+        prop_assert_eq!(telling::close(None, &mut state).len(), usize::from(open));
     }
 
     #[test]
@@ -230,8 +238,8 @@ proptest! {
             let verdict = judge::judge(&policy, &mut one, input, now);
             prop_assert_eq!(verdict, judge::judge(&policy, &mut other, input, now));
             prop_assert!(one.attempt <= policy.max_attempts);
-            let held = telling::hold(&policy, &one, false);
-            prop_assert!(held.is_some() || one.state_type == StateType::Hard);
+            let _ = look(&policy, &mut one, now, Occasion { fresh: true, again: kind > 2, traced: true });
+            other.clone_from(&one);
         }
     }
 }

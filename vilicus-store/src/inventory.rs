@@ -5,14 +5,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use vilicus_core::judge::telling::Watched;
 use vilicus_core::policy::MAX_WITHIN;
-use vilicus_core::{AgentId, ChannelId, CheckId, Millis, Policy, Status, Thresholds, Timestamp, TokenId};
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, Matcher, Millis, Policy, Status, TemplateId, Thresholds, Timestamp, TokenId,
+};
 
 use crate::json::Json;
 
 /// The kind, and the name, of the check that every agent has by itself: it is DOWN when the agent is silent.
 pub const AGENT_KIND: &str = "agent";
+/// The kind of a check that hears pings of a job.
+pub const HEARTBEAT_KIND: &str = "heartbeat";
 /// The kinds that are judged on the server and never sent to an agent.
-pub const SERVER_KINDS: [&str; 3] = [AGENT_KIND, "heartbeat", "aggregate"];
+pub const SERVER_KINDS: [&str; 3] = [AGENT_KIND, HEARTBEAT_KIND, "aggregate"];
 
 /// An agent: the program on a host, or in an app, that runs checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub struct Agent {
     pub ephemeral: bool,
     /// After so long without contact it is retired, without an alert.
     pub expire_after: Option<Millis>,
+    /// The templates that it names, besides those whose conditions it meets.
+    pub templates: Vec<String>,
     /// The file that manages it.
     pub managed_by: Option<String>,
     /// When it was made.
@@ -88,6 +94,8 @@ pub struct Check {
     pub managed_by: Option<String>,
     /// When it was first delivered to its agent.
     pub delivered_at: Option<Timestamp>,
+    /// What the address of its pings ends with, when it is a heartbeat; unique in the server, and known to its job alone.
+    pub ping_key: Option<String>,
 }
 
 /// What an operator wants of a check; what is `None` follows the agent or another setting.
@@ -173,8 +181,35 @@ impl Check {
         policy.thresholds.clone_from(&settings.thresholds);
         policy.volatile = settings.volatile;
         policy.notifications = settings.notifications;
+        policy.flap_detection = settings.flap_detection;
+        policy.flap_low = settings.flap_low;
+        policy.flap_high = settings.flap_high;
         policy
     }
+}
+
+/// A template: checks that every agent gets whose labels match, also those that enrol later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// Its id.
+    pub id: TemplateId,
+    /// Its name, unique in the server.
+    pub name: String,
+    /// The conditions on the agent, all of which must hold; none for agents that name it only.
+    pub matchers: Vec<Matcher>,
+    /// The checks, each as it is written in a configuration.
+    pub checks: Vec<Json>,
+    /// The file that manages it.
+    pub managed_by: Option<String>,
+}
+
+/// The words of a channel's messages, as templates; what is `None` is said in the stock words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChannelWords {
+    /// The title.
+    pub title: Option<String>,
+    /// The text.
+    pub text: Option<String>,
 }
 
 /// A channel: a configured notifier.
@@ -196,6 +231,8 @@ pub struct Channel {
     pub fallback: Option<ChannelId>,
     /// When more messages than this wait, they become one; `None` for channels that machines read.
     pub digest_above: Option<u32>,
+    /// Templates of the words of its messages.
+    pub words: ChannelWords,
     /// The file that manages it.
     pub managed_by: Option<String>,
     /// Why nothing passes, and since when; released by an edit or a test that passes.

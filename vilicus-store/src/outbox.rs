@@ -1,12 +1,12 @@
 //! The outbox: messages that are to be delivered, and what became of those that were.
 //!
-//! **One rule for all merging**: there is at most one *untried* row for each channel and group; news merges into it
+//! **One rule for all merging**: there is at most one *untried* row for each channel and group (a group belongs to one route); news merges into it
 //! until its first try, then it is frozen, and further news makes a row of its own behind it.
 
 use serde::{Deserialize, Serialize};
 use vilicus_core::notifier::NotifyFault;
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, Millis, NotificationId, NotificationItem, Receipt, Timestamp,
+    AgentId, ChannelId, CheckId, Millis, NotificationId, NotificationItem, Receipt, RouteId, Timestamp,
 };
 
 /// The most items that a row keeps; what is beyond is counted.
@@ -23,11 +23,13 @@ pub struct OutboxRow {
     pub key: String,
     /// To whom.
     pub channel: ChannelId,
-    /// What merges: `check-7`, or `digest`.
+    /// By which route; `None` when there were none, and for what no check says.
+    pub route: Option<RouteId>,
+    /// What merges: `check-7`, `route-3:agent=web-1`, or `digest`.
     pub group: String,
-    /// The check that it is about, when it is about one.
-    pub check: Option<CheckId>,
-    /// The agent that it is about, when it is about one.
+    /// The checks that it is about.
+    pub checks: Vec<CheckId>,
+    /// The agent that it is about, when it is about one alone.
     pub agent: Option<AgentId>,
     /// What it tells.
     pub items: Vec<NotificationItem>,

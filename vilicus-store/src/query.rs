@@ -91,8 +91,10 @@ pub struct CheckView {
     pub last: Option<Arc<CheckResult>>,
     /// When the next result is expected.
     pub next_due: Option<Timestamp>,
-    /// Whether its agent is DOWN.
+    /// Whether its agent, or a check that it depends on, is down.
     pub unreachable: bool,
+    /// The moment at which the downtime ends that it is in, the last of several.
+    pub downtime_until: Option<Timestamp>,
 }
 
 /// Which checks. What is empty or `None` does not filter.

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use vilicus_core::heartbeat::Signal;
+use vilicus_core::judge::telling::Look;
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, CheckResult, Event, Millis, NotificationId, Status, Timestamp, TokenId,
+    Acknowledgement, AgentId, ChannelId, CheckId, CheckResult, Downtime, DowntimeId, Event, Inhibition,
+    InhibitionId, Millis, NotificationId, Route, RouteId, Status, TemplateId, Timestamp, TokenId,
 };
 
 use crate::error::StoreError;
-use crate::inventory::{Agent, Channel, Check, Pause, Token};
+use crate::inventory::{Agent, Channel, Check, Pause, Template, Token};
 use crate::outbox::{Delivery, OutboxRow, Try};
 use crate::query::{
     AgentFilter, AgentView, CheckFilter, CheckView, EventQuery, HistoryQuery, HistoryRow, NotificationQuery,
@@ -81,6 +84,48 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The store can't read.
     async fn channels(&self) -> Result<Vec<Arc<Channel>>, StoreError>;
+
+    /// All routes, in the order in which they are tried.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn routes(&self) -> Result<Vec<Route>, StoreError>;
+
+    /// All downtimes, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn downtimes(&self) -> Result<Vec<Arc<Downtime>>, StoreError>;
+
+    /// All inhibitions, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn inhibitions(&self) -> Result<Vec<Arc<Inhibition>>, StoreError>;
+
+    /// All templates, by id.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn templates(&self) -> Result<Vec<Arc<Template>>, StoreError>;
+
+    /// The heartbeat check whose pings come with this key.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn check_by_ping_key(&self, key: &str) -> Result<Option<CheckId>, StoreError>;
+
+    /// What the gates say of a check at this moment, and when its next message is due. Nothing is told by asking.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn explain(&self, check: CheckId, now: Timestamp) -> Result<Option<Look>, StoreError>;
+
+    /// The newest message that told a channel of each problem that is open and that it knows of.
+    ///
+    /// # Errors
+    /// The store can't read.
+    async fn told(&self, channel: ChannelId) -> Result<Vec<(CheckId, NotificationId)>, StoreError>;
 
     /// All tokens, by id.
     ///
@@ -200,6 +245,33 @@ pub enum Input {
         /// Which check.
         check: CheckId,
     },
+    /// Someone is on the problem of a check. Refused when there is none.
+    Acknowledge {
+        /// Which check.
+        check: CheckId,
+        /// Who, and for how long; its `at` is set by the store.
+        acknowledgement: Acknowledgement,
+        /// Whether those who were told of the problem are told of this too.
+        tell: bool,
+    },
+    /// Nobody is on it any longer. Nothing happens when nobody was.
+    TakeBackAcknowledgement {
+        /// Which check.
+        check: CheckId,
+        /// Who says so.
+        by: String,
+    },
+    /// A job said something of a run.
+    Ping {
+        /// The heartbeat check.
+        check: CheckId,
+        /// What it said.
+        signal: Signal,
+        /// What tells this run's pings from those of others.
+        rid: Option<String>,
+        /// What it wrote.
+        body: String,
+    },
     /// The dispatcher tried a message that it had claimed.
     Delivery {
         /// Which message.
@@ -227,7 +299,12 @@ pub enum Input {
     },
 }
 
-/// A change of the configuration. For a new object the id in the record is not looked at: the store gives one.
+/// Numbers from here on are no ids yet. A new object may be created with one, and objects that are created or updated
+/// later in the same commit may refer to it by that number: the store puts the id that it gave in its place.
+pub const PROVISIONAL: u64 = 1 << 62;
+
+/// A change of the configuration. For a new object the id in the record only matters as a [`PROVISIONAL`] one: the
+/// store gives the id.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
@@ -249,6 +326,30 @@ pub enum Change {
     UpdateChannel(Box<Channel>),
     /// The channel goes, and its messages that wait.
     DeleteChannel(ChannelId),
+    /// A new route.
+    CreateRoute(Box<Route>),
+    /// Another route under the same id.
+    UpdateRoute(Box<Route>),
+    /// The route goes. Who was told by it hears of the end all the same.
+    DeleteRoute(RouteId),
+    /// A new downtime.
+    CreateDowntime(Box<Downtime>),
+    /// Another downtime under the same id.
+    UpdateDowntime(Box<Downtime>),
+    /// The downtime goes.
+    DeleteDowntime(DowntimeId),
+    /// A new inhibition.
+    CreateInhibition(Box<Inhibition>),
+    /// Another inhibition under the same id.
+    UpdateInhibition(Box<Inhibition>),
+    /// The inhibition goes.
+    DeleteInhibition(InhibitionId),
+    /// A new template. Making its checks is the caller's, in the same commit.
+    CreateTemplate(Box<Template>),
+    /// Another template under the same id.
+    UpdateTemplate(Box<Template>),
+    /// The template goes.
+    DeleteTemplate(TemplateId),
     /// A new token.
     CreateToken(Box<Token>),
     /// Another token under the same id.

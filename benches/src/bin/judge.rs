@@ -3,11 +3,12 @@
 //! `cargo run --release -p vilicus-benches --bin judge`
 
 use std::hint::black_box;
+use std::num::NonZeroU64;
 
 use vilicus_benches::measure;
-use vilicus_core::judge::telling::{self, Watched};
+use vilicus_core::judge::telling::{self, Occasion, Surroundings};
 use vilicus_core::judge::{self, Input};
-use vilicus_core::{ChannelId, CheckResult, CheckState, Metric, Policy, Status, Threshold, Timestamp};
+use vilicus_core::{ChannelId, CheckId, CheckResult, CheckState, Metric, Policy, Status, Threshold, Timestamp};
 
 const DECISIONS: u64 = 5_000_000;
 
@@ -27,13 +28,16 @@ fn main() {
 fn decide(policy: &Policy, status: impl Fn(u64) -> Status, result: &CheckResult) -> impl FnMut(u64) {
     let (policy, mut result) = (policy.clone(), result.clone());
     let channels: Vec<ChannelId> = ChannelId::new(1).into_iter().collect();
+    let check = CheckId::from(NonZeroU64::MIN);
     let mut state = CheckState::default();
     move |n| {
         result.status = Some(status(n));
         let at = Timestamp::from_millis(n as i64 * 1000);
         let input = Input::Result { result: &result, timestamp: at };
         let verdict = judge::judge(&policy, &mut state, black_box(input), at);
-        let held = telling::hold(&policy, &state, false);
-        black_box(telling::tell(&policy, &mut state, Watched::Check, &channels, held, &verdict));
+        if verdict.change.is_some() || !telling::is_settled(&policy, &state, at) {
+            let around = Surroundings::alone(check, &policy, &channels, at);
+            black_box(telling::look(&around, &mut state, Occasion { fresh: true, ..Occasion::default() }));
+        }
     }
 }

@@ -66,6 +66,7 @@ fn enter(
     }
     if state_type == StateType::Hard {
         state.hard_status = Some(status);
+        state.hard_since = if status.is_problem() { state.hard_since.or(Some(at)) } else { None };
         if !status.is_problem() {
             state.problem_since = None;
         }

@@ -1,8 +1,8 @@
 //! The judge: from what was measured, or not, to what people are told. Pure, total and deterministic.
 //!
 //! A result's **status** ([`status`]: its own, and its metrics against the thresholds) → **soft or hard**
-//! ([`attempts`]) → a **change** → **holds** and **telling** ([`telling`]). Silence is an input like any other
-//! ([`freshness`]).
+//! ([`attempts`]) → **flapping** ([`flapping`]) → a **change** → the **gates** ([`gates`]) → **telling** ([`telling`]).
+//! Silence is an input like any other ([`freshness`], [`heartbeat`](crate::heartbeat)).
 //!
 //! Deliberately absent: clocks, randomness, I/O, and any memory but the [`CheckState`] that is handed in.
 //!
@@ -23,13 +23,19 @@
 //! ```
 
 pub mod attempts;
+mod destination;
+pub mod flapping;
 pub mod freshness;
+pub mod gates;
 pub mod status;
 pub mod sustained;
 pub mod telling;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 
+use crate::acknowledgement::{Acknowledgement, AcknowledgementEnd};
+use crate::heartbeat::Signal;
 use crate::policy::Policy;
 use crate::result::CheckResult;
 use crate::state::CheckState;
@@ -48,6 +54,22 @@ pub enum Input<'a> {
     },
     /// Results stayed out past this deadline, though the agent is in contact.
     Stale {
+        /// The exact moment.
+        deadline: Timestamp,
+    },
+    /// A job said something of a run.
+    Ping {
+        /// What it said.
+        signal: Signal,
+        /// What tells this run's pings from those of others.
+        rid: Option<&'a str>,
+        /// What is kept of it: its status, its words, and how long the run took.
+        result: &'a CheckResult,
+        /// When it came.
+        at: Timestamp,
+    },
+    /// A job said nothing past this deadline.
+    Missed {
         /// The exact moment.
         deadline: Timestamp,
     },
@@ -75,6 +97,24 @@ pub struct Verdict {
     pub judged: bool,
     /// What changed, if anything did that is worth an event.
     pub change: Option<Change>,
+    /// Flapping started or stopped.
+    pub flapping: Option<flapping::Turn>,
+    /// The acknowledgement ended with it.
+    pub acknowledgement_ended: Option<AcknowledgementEnd>,
+}
+
+impl Verdict {
+    /// The state stays as it is: nothing came but a look at it.
+    pub fn unmoved(state: &CheckState) -> Self {
+        Self {
+            status: state.status.unwrap_or(Status::Unknown),
+            reason: None,
+            judged: false,
+            change: None,
+            flapping: None,
+            acknowledgement_ended: None,
+        }
+    }
 }
 
 /// A change of a check's state.
@@ -105,12 +145,17 @@ impl Change {
 /// A result that is not newer than the last judged one never moves the state, unless that one lies in the future
 /// of `now`, which means that a clock was repaired.
 pub fn judge(policy: &Policy, state: &mut CheckState, input: Input<'_>, now: Timestamp) -> Verdict {
-    match input {
+    let before = state.status;
+    let mut verdict = match input {
         Input::Result { result, timestamp } => judge_result(policy, state, result, timestamp, now),
+        Input::Ping { signal, rid, result, at } => judge_ping(policy, state, signal, rid, result, at),
         Input::Stale { deadline } => judge_silence(policy, state, Status::Unknown, deadline),
+        Input::Missed { deadline } => judge_missed(policy, state, deadline),
         Input::Silent { deadline } => judge_silence(policy, state, Status::Critical, deadline),
         Input::Contact { at } => judge_contact(policy, state, at),
-    }
+    };
+    verdict.acknowledgement_ended = end_acknowledgement(state, before);
+    verdict
 }
 
 fn judge_result(
@@ -122,25 +167,78 @@ fn judge_result(
 ) -> Verdict {
     if state.last_result_at.is_some_and(|last| timestamp <= last && last <= now) {
         let (status, reason) = status::without_memory(policy, result);
-        return Verdict { status, reason, judged: false, change: None };
+        return Verdict { status, reason, ..Verdict::unmoved(state) };
     }
     let evaluated = status::evaluate(policy, &mut state.memory, result, timestamp);
+    note_result(policy, state, evaluated, timestamp, now)
+}
+
+/// What every result does that counts.
+fn note_result(
+    policy: &Policy,
+    state: &mut CheckState,
+    evaluated: status::Evaluated,
+    timestamp: Timestamp,
+    now: Timestamp,
+) -> Verdict {
+    let status::Evaluated { status, confirmed, reason } = evaluated;
     state.last_result_at = Some(timestamp);
     state.last_received_at = Some(now);
     state.stale = false;
-    let change = attempts::step(policy, state, evaluated.status, evaluated.confirmed, timestamp);
-    Verdict { status: evaluated.status, reason: evaluated.reason, judged: true, change }
+    let flapping = flapping::step(policy, &mut state.flapping, state.status, status, timestamp);
+    let change = attempts::step(policy, state, status, confirmed, timestamp);
+    Verdict { status, reason, judged: true, change, flapping, acknowledgement_ended: None }
+}
+
+/// A job says itself how its run ended, so that is confirmed at once.
+fn judge_ping(
+    policy: &Policy,
+    state: &mut CheckState,
+    signal: Signal,
+    rid: Option<&str>,
+    result: &CheckResult,
+    at: Timestamp,
+) -> Verdict {
+    let heartbeat = state.heartbeat.get_or_insert_default();
+    match (signal, signal.end()) {
+        (Signal::Start, _) => heartbeat.begin(at, rid),
+        (_, Some(well)) => {
+            let _ = heartbeat.end(at, rid, well);
+            let mut evaluated = status::evaluate(policy, &mut state.memory, result, at);
+            evaluated.confirmed = true;
+            return note_result(policy, state, evaluated, at, at);
+        }
+        (_, None) => {}
+    }
+    Verdict::unmoved(state)
+}
+
+fn judge_missed(policy: &Policy, state: &mut CheckState, deadline: Timestamp) -> Verdict {
+    if let Some(heartbeat) = &mut state.heartbeat {
+        heartbeat.miss();
+    }
+    let change = attempts::confirm(policy, state, Status::Critical, deadline);
+    Verdict { status: Status::Critical, judged: true, change, ..Verdict::unmoved(state) }
 }
 
 /// Silence is confirmed at once, and never counts as a result.
 fn judge_silence(policy: &Policy, state: &mut CheckState, status: Status, deadline: Timestamp) -> Verdict {
     state.stale = status == Status::Unknown;
     let change = attempts::confirm(policy, state, status, deadline);
-    Verdict { status, reason: None, judged: true, change }
+    Verdict { status, judged: true, change, ..Verdict::unmoved(state) }
 }
 
 fn judge_contact(policy: &Policy, state: &mut CheckState, at: Timestamp) -> Verdict {
     state.stale = false;
     let change = attempts::confirm(policy, state, Status::Ok, at);
-    Verdict { status: Status::Ok, reason: None, judged: true, change }
+    Verdict { status: Status::Ok, judged: true, change, ..Verdict::unmoved(state) }
+}
+
+/// Takes the acknowledgement away when the step from the status before to the one now ends it.
+fn end_acknowledgement(state: &mut CheckState, before: Option<Status>) -> Option<AcknowledgementEnd> {
+    let ended =
+        |acknowledgement: &Acknowledgement| acknowledgement.ended_by(before, state.status?, state.state_type);
+    let end = state.acknowledgement.as_deref().and_then(ended)?;
+    state.acknowledgement = None;
+    Some(end)
 }

@@ -2,18 +2,22 @@
 //! whatever was muted in between**; whoever was not told of the problem hears nothing of the recovery.
 //!
 //! It is kept by comparing, for every channel, what it was last told with the hard state as it is now. So a hold
-//! delays a message and never loses one: the next look tells what is still true.
+//! delays a message and never loses one: the next look tells what is still true. [`look`] is that look; it says itself
+//! when time alone will call for another.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::ChannelId;
-use crate::judge::Verdict;
-use crate::metric::Metric;
-use crate::notification::{NotificationEvent, NotificationItem};
+use crate::id::{ChannelId, CheckId, RouteId};
+use crate::judge::destination::{self, Destination};
+use crate::judge::gates::{self, Gate, GateTrace, Held, Hold, Planned, Reach, Trace};
+use crate::notification::NotificationEvent;
 use crate::policy::Policy;
-use crate::result::CheckResult;
+use crate::route::{Labels, Pacing, Route};
 use crate::state::{CheckState, Told};
-use crate::status::{StateType, Status};
+use crate::status::Status;
 use crate::time::{Millis, Timestamp};
 
 /// Older than this at delivery, an event is told with its true times, as delivered late.
@@ -29,21 +33,93 @@ pub enum Watched {
     Agent,
 }
 
-/// Why a problem is not told now. A recovery is never held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Hold {
-    /// Notifications of this check are switched off.
-    Disabled,
-    /// The status is not confirmed yet.
-    Soft,
-    /// The agent is DOWN: that was told instead.
-    Unreachable,
+/// What telling must know of the world around a check.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Which check it is.
+    pub check: CheckId,
+    /// What it stands for.
+    pub watched: Watched,
+    /// What is wanted of it.
+    pub policy: &'a Policy,
+    /// What matchers look at; the status in it is not looked at.
+    pub labels: Labels<'a>,
+    /// Whether it can be reached.
+    pub reach: Reach<'a>,
+    /// The downtime at work, the one that ends last.
+    pub downtime: Option<Planned<'a>>,
+    /// The check whose problem makes this one not worth telling.
+    pub inhibited_by: Option<&'a str>,
+    /// The routes in their order; `None` when none is configured, so that every channel is told.
+    pub routes: Option<&'a [Route]>,
+    /// The channels that are switched on, by id.
+    pub channels: &'a [ChannelId],
+    /// When the last message of a group went to a channel.
+    pub last_message: &'a dyn Fn(ChannelId, &str) -> Option<Timestamp>,
+    /// When the next result is expected, if it is.
+    pub fresh_by: Option<Timestamp>,
+    /// The moment of the look.
+    pub now: Timestamp,
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("check", &self.check)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Surroundings<'a> {
+    /// A check in a world without routes, downtimes, parents and inhibitions: what an app has that judges by itself.
+    #[must_use]
+    pub fn alone(check: CheckId, policy: &'a Policy, channels: &'a [ChannelId], now: Timestamp) -> Self {
+        let labels =
+            Labels { agent: "", check: "", kind: "", status: None, agent_tags: &[], check_tags: &[] };
+        Self {
+            check,
+            watched: Watched::Check,
+            policy,
+            labels,
+            reach: Reach::Reachable,
+            downtime: None,
+            inhibited_by: None,
+            routes: None,
+            channels,
+            last_message: &|_, _| None,
+            fresh_by: None,
+            now,
+        }
+    }
+}
+
+/// Why there is a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Occasion {
+    /// A result was just judged.
+    pub fresh: bool,
+    /// It is a problem, and each such result is told: what a volatile check does.
+    pub again: bool,
+    /// Whether someone will read the trace.
+    pub traced: bool,
+}
+
+/// What a look came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Look {
+    /// Who is told now.
+    pub tells: Vec<Tell>,
+    /// What keeps a problem from being told, if something does.
+    pub hold: Option<Hold>,
+    /// When to look again, and why, if time alone calls for it.
+    pub next: Option<Due>,
+    /// What the gates said, in order; empty unless it was wanted.
+    pub trace: Vec<GateTrace>,
 }
 
 /// One thing to tell one channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tell {
     /// Whom.
     pub channel: ChannelId,
@@ -51,147 +127,247 @@ pub struct Tell {
     pub event: NotificationEvent,
     /// What the channel was told before; `None` when this is the first it hears of the problem.
     pub previous: Option<Status>,
+    /// By which route; `None` when there are none.
+    pub route: Option<RouteId>,
+    /// By which step of its escalation; 0 for the route's own channels.
+    pub step: u32,
+    /// What shares a message.
+    pub group: String,
+    /// How the messages of the group are spaced.
+    pub pacing: Pacing,
 }
 
-/// The first gate that keeps a problem from being told, if any does.
+/// A moment at which there may be something to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// Why then.
+    pub reason: DueReason,
+}
+
+/// Why there may be something to tell at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DueReason {
+    /// The problem is told again.
+    Repeat,
+    /// A step of the escalation is reached.
+    Escalation,
+    /// The problem is old enough for the route.
+    FirstDelay,
+    /// The schedule of the route opens.
+    ScheduleOpens,
+    /// The acknowledgement expires.
+    AcknowledgementExpires,
+    /// The downtime ends.
+    DowntimeEnds,
+    /// The state of what it depends on is known.
+    ParentKnown,
+    /// A fresh result was waited for.
+    FreshResult,
+}
+
+/// Whether another look can have nothing to tell, as long as the hard state and the world stay as they are and
+/// `look_at` has not come: the quick way out for what happens most.
 #[must_use]
-pub fn hold(policy: &Policy, state: &CheckState, unreachable: bool) -> Option<Hold> {
-    if !policy.notifications {
-        Some(Hold::Disabled)
-    } else if state.state_type == StateType::Soft {
-        Some(Hold::Soft)
-    } else if unreachable {
-        Some(Hold::Unreachable)
-    } else {
-        None
+pub fn is_settled(policy: &Policy, state: &CheckState, now: Timestamp) -> bool {
+    if state.flapping.is_flapping() && !state.flapping.told {
+        return false;
+    }
+    let looks_later = state.look_at.is_none_or(|at| now < at);
+    match state.hard_status {
+        None => true,
+        Some(Status::Ok) => state.told.is_empty() && looks_later && state.held.is_none(),
+        Some(_) => looks_later && !policy.volatile && state.held != Some(Hold::Settling),
     }
 }
 
 /// Compares what each channel was told with the hard state, notes in the state what is told now, and returns it.
 ///
-/// `channels` are those that hear of new problems; a channel that was told of an open one hears of its end even
-/// when it is no longer among them. `result` says that a result was just judged: what a volatile check tells each time.
-pub fn tell(
-    policy: &Policy,
-    state: &mut CheckState,
-    watched: Watched,
-    channels: &[ChannelId],
-    held: Option<Hold>,
-    verdict: &Verdict,
-) -> Vec<Tell> {
-    match state.hard_status {
-        Some(Status::Ok) if !state.told.is_empty() => tell_end(state, end_of(watched)),
-        Some(status) if status.is_problem() && held.is_none() => {
-            let again = policy.volatile && verdict.judged && verdict.status.is_problem();
-            tell_problem(state, status, watched, channels, again)
-        }
-        _ => Vec::new(),
+/// A channel that was told of an open problem hears of its end even when no route leads to it any longer.
+pub fn look(around: &Surroundings<'_>, state: &mut CheckState, occasion: Occasion) -> Look {
+    let mut trace = Trace::new(occasion.traced);
+    let mut look = match state.hard_status {
+        None => Look::default(),
+        Some(Status::Ok) => recovered(around, state, &mut trace),
+        Some(status) => problem(around, state, status, occasion, &mut trace),
+    };
+    look.tells.extend(flapping_tells(around, state, look.hold));
+    look.trace = trace.gates;
+    state.held = look.hold;
+    state.look_at = look.next.map(|next| next.at);
+    look
+}
+
+/// Tells the end to all who know of the problem, unless it flaps: then it waits to see where that settles.
+fn recovered(around: &Surroundings<'_>, state: &mut CheckState, trace: &mut Trace) -> Look {
+    state.settle_until = None;
+    if state.told.is_empty() {
+        return Look::default();
     }
-}
-
-/// Tells all who were told of an open problem that nobody watches it any longer.
-pub fn close(state: &mut CheckState) -> Vec<Tell> {
-    tell_end(state, NotificationEvent::Closed)
-}
-
-fn end_of(watched: Watched) -> NotificationEvent {
-    match watched {
+    let flapping = state.flapping.is_flapping();
+    trace.note(Gate::NotFlapping, !flapping, || match flapping {
+        true => Cow::from("the recovery waits while it flaps"),
+        false => Cow::from("who was told of the problem is told of its end"),
+    });
+    if flapping {
+        return Look { hold: Some(Hold::Flapping), ..Look::default() };
+    }
+    let event = match around.watched {
         Watched::Check => NotificationEvent::Recovery,
         Watched::Agent => NotificationEvent::AgentUp,
+    };
+    Look { tells: tell_end(around.routes, state, event), ..Look::default() }
+}
+
+fn problem(
+    around: &Surroundings<'_>,
+    state: &mut CheckState,
+    status: Status,
+    occasion: Occasion,
+    trace: &mut Trace,
+) -> Look {
+    let held = gates::ask(around, state, trace);
+    let held = match held {
+        Some(held) => Some(held),
+        None => gates::settle(around, state, occasion.fresh, trace),
+    };
+    if let Some(Held { hold, until }) = held {
+        let next = until.and_then(|at| Some(Due { at, reason: ends(hold)? }));
+        return Look { hold: Some(hold), next, ..Look::default() };
+    }
+    let again = around.policy.volatile && occasion.again;
+    let found = destination::find(around, state, status, again, trace);
+    let hold = if found.destinations.is_empty() { found.hold } else { None };
+    let event = problem_event(around.watched);
+    let next = found.next;
+    let tells: Vec<Tell> =
+        found.destinations.into_iter().map(|to| tell_problem(state, status, event, to, around.now)).collect();
+    // What was just told is told again by the clock that begins with it.
+    let next = if tells.is_empty() {
+        next
+    } else {
+        destination::find(around, state, status, false, &mut Trace::default()).next
+    };
+    Look { tells, hold, next, trace: Vec::new() }
+}
+
+/// What the end of a hold that comes by itself is called.
+const fn ends(hold: Hold) -> Option<DueReason> {
+    match hold {
+        Hold::ParentSoft => Some(DueReason::ParentKnown),
+        Hold::Acknowledged => Some(DueReason::AcknowledgementExpires),
+        Hold::Downtime => Some(DueReason::DowntimeEnds),
+        Hold::Settling => Some(DueReason::FreshResult),
+        _ => None,
     }
 }
 
-fn tell_end(state: &mut CheckState, event: NotificationEvent) -> Vec<Tell> {
-    let told = std::mem::take(&mut state.told);
-    told.into_iter().map(|told| Tell { channel: told.channel, event, previous: Some(told.status) }).collect()
+const fn problem_event(watched: Watched) -> NotificationEvent {
+    match watched {
+        Watched::Check => NotificationEvent::Problem,
+        Watched::Agent => NotificationEvent::AgentDown,
+    }
 }
 
+/// Notes in the state that a channel is told of the problem.
 fn tell_problem(
     state: &mut CheckState,
     status: Status,
-    watched: Watched,
-    channels: &[ChannelId],
-    again: bool,
-) -> Vec<Tell> {
-    let event = match watched {
-        Watched::Check => NotificationEvent::Problem,
-        Watched::Agent => NotificationEvent::AgentDown,
-    };
-    let mut tells = Vec::new();
-    for &channel in channels {
-        let previous = match state.told.iter_mut().find(|told| told.channel == channel) {
-            Some(told) if told.status == status && !again => continue,
-            Some(told) => Some(std::mem::replace(&mut told.status, status)),
-            None => {
-                state.told.push(Told { channel, status, messages: Vec::new() });
-                None
-            }
-        };
-        tells.push(Tell { channel, event, previous });
-    }
-    tells
-}
-
-/// What a message says of the check besides its state.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// The name of the agent.
-    pub agent: &'a str,
-    /// The name of the check.
-    pub check: &'a str,
-    /// The identity of the check; see [`NotificationItem::subject`].
-    pub subject: &'a str,
-    /// The kind of the check.
-    pub kind: &'a str,
-    /// The tags of the agent and of the check.
-    pub tags: &'a [String],
-    /// Where the check is described to those who mend it.
-    pub runbook_url: Option<&'a str>,
-    /// The last result.
-    pub result: Option<&'a CheckResult>,
-    /// When the trouble began; taken before the state moved to its end.
-    pub problem_since: Option<Timestamp>,
-}
-
-/// The words of one message.
-#[must_use]
-pub fn item(
-    tell: &Tell,
-    subject: Subject<'_>,
-    policy: &Policy,
-    state: &CheckState,
-    at: Timestamp,
+    event: NotificationEvent,
+    to: Destination<'_>,
     now: Timestamp,
-) -> NotificationItem {
-    let status = state.hard_status.unwrap_or(Status::Unknown);
-    let (output, long_output, metrics) = last_words(tell.event, subject.result);
-    NotificationItem {
-        event: tell.event,
-        agent: subject.agent.to_owned(),
-        check: subject.check.to_owned(),
-        subject: subject.subject.to_owned(),
-        kind: subject.kind.to_owned(),
-        tags: subject.tags.to_vec(),
-        status,
-        previous_status: tell.previous,
-        state_type: StateType::Hard,
-        since: state.since.unwrap_or(at),
-        at,
-        attempt: state.attempt,
-        max_attempts: policy.max_attempts,
-        output,
-        long_output,
-        metrics,
-        runbook_url: subject.runbook_url.map(str::to_owned),
-        problem_since: subject.problem_since.or(state.problem_since),
-        late: now.since(at) > LATE,
+) -> Tell {
+    let route = to.route.map(|route| route.id);
+    let previous = match state.told.iter_mut().find(|told| told.channel == to.channel) {
+        Some(told) => {
+            let before = std::mem::replace(&mut told.status, status);
+            told.step = told.step.max(to.step);
+            (told.route, told.at) = (route, now);
+            told.group.clone_from(&to.group);
+            Some(before)
+        }
+        None => {
+            state.told.push(Told {
+                channel: to.channel,
+                status,
+                route,
+                group: to.group.clone(),
+                step: to.step,
+                at: now,
+                messages: Vec::new(),
+            });
+            None
+        }
+    };
+    Tell { channel: to.channel, event, previous, route, step: to.step, group: to.group, pacing: to.pacing }
+}
+
+/// Tells once that a check flaps, when it has a problem while it does: to those who would hear of the problem.
+fn flapping_tells(around: &Surroundings<'_>, state: &mut CheckState, hold: Option<Hold>) -> Vec<Tell> {
+    let Some(status) = state.status.filter(|status| status.is_problem()) else {
+        return Vec::new();
+    };
+    let others_pass = matches!(hold, None | Some(Hold::Flapping | Hold::Soft));
+    let quiet = !around.policy.notifications
+        || !matches!(around.reach, Reach::Reachable)
+        || around.downtime.is_some()
+        || state.acknowledgement.is_some();
+    if !state.flapping.is_flapping() || state.flapping.told || quiet || !others_pass {
+        return Vec::new();
+    }
+    state.flapping.told = true;
+    // Looked for as if nobody had been told yet: that it flaps is news to all.
+    let fresh = CheckState { told: Vec::new(), hard_since: Some(Timestamp::EPOCH), ..state.clone() };
+    let found = destination::find(around, &fresh, status, false, &mut Trace::default());
+    let own = found.destinations.into_iter().filter(|to| to.step == 0);
+    own.map(|to| {
+        let previous = state.told(to.channel).map(|told| told.status);
+        let route = to.route.map(|route| route.id);
+        let event = NotificationEvent::Flapping;
+        Tell { channel: to.channel, event, previous, route, step: 0, group: to.group, pacing: to.pacing }
+    })
+    .collect()
+}
+
+/// Tells all who were told of an open problem that someone is on it. It is forced: no gate is asked.
+#[must_use]
+pub fn acknowledged(routes: Option<&[Route]>, state: &CheckState) -> Vec<Tell> {
+    let event = NotificationEvent::Acknowledgement;
+    state.told.iter().map(|told| tell_again(routes, told, event)).collect()
+}
+
+/// Tells all who were told of an open problem that nobody watches it any longer.
+pub fn close(routes: Option<&[Route]>, state: &mut CheckState) -> Vec<Tell> {
+    tell_end(routes, state, NotificationEvent::Closed)
+}
+
+fn tell_end(routes: Option<&[Route]>, state: &mut CheckState, event: NotificationEvent) -> Vec<Tell> {
+    let told = std::mem::take(&mut state.told);
+    let wants_end = |told: &&Told| route_of(routes, told).is_none_or(|route| route.send_recovery);
+    told.iter().filter(wants_end).map(|told| tell_again(routes, told, event)).collect()
+}
+
+fn tell_again(routes: Option<&[Route]>, told: &Told, event: NotificationEvent) -> Tell {
+    Tell {
+        channel: told.channel,
+        event,
+        previous: Some(told.status),
+        route: told.route,
+        step: told.step,
+        group: told.group.clone(),
+        pacing: route_of(routes, told).map_or(Pacing::NONE, Route::pacing),
     }
 }
 
-fn last_words(event: NotificationEvent, result: Option<&CheckResult>) -> (String, String, Vec<Metric>) {
-    match (event, result) {
-        (NotificationEvent::AgentUp, _) => ("the agent is back".to_owned(), String::new(), Vec::new()),
-        (_, Some(result)) => (result.output.clone(), result.long_output.clone(), result.metrics.clone()),
-        (_, None) => (String::new(), String::new(), Vec::new()),
-    }
+fn route_of<'a>(routes: Option<&'a [Route]>, told: &Told) -> Option<&'a Route> {
+    routes?.iter().find(|route| Some(route.id) == told.route)
+}
+
+/// What the gates would say at this moment, and when the next message is due: nothing is told by asking.
+#[must_use]
+pub fn explain(around: &Surroundings<'_>, state: &CheckState) -> Look {
+    let mut asked = state.clone();
+    look(around, &mut asked, Occasion { traced: true, ..Occasion::default() })
 }
