@@ -31,6 +31,21 @@ const FIELDS: [(&str, &str); 6] = [
     ("day of the week", "0-7 or SUN-SAT, with * , - / ? # L +"),
 ];
 
+/// Short names and what they stand for.
+const NAMES: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
+/// The years in which occurrences are looked for, as those of calendar expressions. Without a limit a line that
+/// never happens would be held against every day until the year 5000.
+const YEARS: &str = "1970-2199";
+
 /// A cron line in a time zone; one that exists happens sooner or later.
 ///
 /// As text it is the line and, behind it, the IANA name of the zone; without one it is UTC.
@@ -84,7 +99,7 @@ impl CronSchedule {
         if schedule.ever() { Ok(schedule) } else { Err(ScheduleError::Never { text: schedule.text }) }
     }
 
-    /// The first occurrence after this moment; `None` when there is none before the year 5000.
+    /// The first occurrence after this moment; `None` when there is none before the year 2200.
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         occurrence::next_after(self, &self.zone, after)
@@ -111,40 +126,45 @@ fn is_zone(last: Word<'_>, line: &[Word<'_>]) -> bool {
 
 fn line(fields: &[Word<'_>]) -> Result<Cron, ScheduleError> {
     let texts: Vec<_> = fields.iter().map(|field| field.text).collect();
-    match (fields, texts.join(" ").as_str()) {
-        ([name], text) if name.text.starts_with('@') => {
-            let text = if text.eq_ignore_ascii_case("@midnight") { "@daily" } else { text };
-            parse(text).ok_or_else(|| {
-                name.wrong("no such name (expected @hourly, @daily, @weekly, @monthly or @yearly)")
-            })
-        }
-        (_, text) => {
+    let wanted = match fields {
+        [name] if name.text.starts_with('@') => meaning(*name)?.to_owned(),
+        _ => {
             check_fields(fields)?;
-            parse(text).ok_or_else(|| ScheduleError::wrong(text, 1, "not a cron line"))
+            texts.join(" ")
         }
-    }
+    };
+    parse(&wanted).ok_or_else(|| ScheduleError::wrong(&wanted, 1, "not a cron line"))
+}
+
+fn meaning(name: Word<'_>) -> Result<&'static str, ScheduleError> {
+    let found = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.text));
+    found
+        .map(|(_, line)| *line)
+        .ok_or_else(|| name.wrong("no such name (expected @hourly, @daily, @weekly, @monthly or @yearly)"))
 }
 
 /// Holds each field against the grammar by itself, so that the error can say which is wrong.
 fn check_fields(fields: &[Word<'_>]) -> Result<(), ScheduleError> {
     let Some(absent @ 0..=1) = FIELDS.len().checked_sub(fields.len()) else {
         let end = fields.last().map_or(1, |last| last.position + last.text.len());
-        let problem = format!("{} fields (a cron line has 5, or 6 with seconds first)", fields.len());
+        let problem = format!("there are {} fields (expected 5, or 6 with seconds first)", fields.len());
         return Err(ScheduleError::wrong("", end, problem));
     };
     for (field, (at, (name, takes))) in fields.iter().zip(FIELDS.iter().enumerate().skip(absent)) {
         let mut probe = ["*"; 6];
         probe[at] = field.text;
         if parse(&probe.join(" ")).is_none() {
-            return Err(field.wrong(format!("not a {name} (expected {takes})")));
+            return Err(field.wrong(format!("not right for the {name} (expected {takes})")));
         }
     }
     Ok(())
 }
 
+/// A line of five or six fields, in the years that we look at.
 fn parse(line: &str) -> Option<Cron> {
-    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    parser.parse(line).ok()
+    let seconds = if line.split(' ').count() == 5 { "0 " } else { "" };
+    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).build();
+    parser.parse(&format!("{seconds}{line} {YEARS}")).ok()
 }
 
 impl FromStr for CronSchedule {

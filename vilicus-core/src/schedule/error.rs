@@ -73,7 +73,7 @@ impl ScheduleError {
 
 /// A word fit for an error text: short, and without control characters.
 pub(super) fn shown(word: &str) -> String {
-    word.chars().take(60).flat_map(char::escape_default).collect()
+    word.chars().take(60).flat_map(char::escape_debug).collect()
 }
 
 fn quoted(word: &str) -> String {

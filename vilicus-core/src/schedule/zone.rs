@@ -3,7 +3,7 @@
 //! The zones come from the system's database, or from the one compiled in where the system has none.
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Span, ToSpan};
 
 use super::error::{ScheduleError, shown};
@@ -56,20 +56,19 @@ pub(super) fn moment(zone: &TimeZone, local: DateTime, pass: Pass) -> Timestamp 
             Pass::First => before,
             Pass::Second => after,
         },
-        AmbiguousOffset::Gap { before, after } => {
-            match (after.to_timestamp(local), before.to_timestamp(local)) {
-                (Ok(earlier), _) if zone.following(earlier).next().is_some() => {
-                    return zone
-                        .following(earlier)
-                        .next()
-                        .map_or(Timestamp::MAX, |jump| from_jiff(jump.timestamp()));
-                }
-                _ => before,
-            }
-        }
+        AmbiguousOffset::Gap { before, after } => match jump(zone, local, after) {
+            Some(jump) => return jump,
+            None => before,
+        },
     };
     let end = if local.year() > 0 { Timestamp::MAX } else { super::window::EARLIEST };
     offset.to_timestamp(local).map_or(end, from_jiff)
+}
+
+/// The moment at which clocks jump over a local time, to an offset that puts it before the jump.
+fn jump(zone: &TimeZone, local: DateTime, after: Offset) -> Option<Timestamp> {
+    let before = after.to_timestamp(local).ok()?;
+    zone.following(before).next().map(|jump| from_jiff(jump.timestamp()))
 }
 
 /// The local time at a moment.

@@ -29,20 +29,18 @@ const NAMES: [(&str, &str); 14] = [
 
 pub(super) fn expression(text: &str) -> Result<(Pattern, TimeZone), ScheduleError> {
     readable(text, EXAMPLE)?;
-    let mut rest: Vec<Word<'_>> = words(text, 1).collect();
-    let zone = match rest.last() {
-        Some(last) if rest.len() > 1 && is_zone(*last) => zone::named(*last)?,
-        _ => TimeZone::UTC,
-    };
-    if rest.len() > 1 && rest.last().is_some_and(|last| is_zone(*last)) {
-        rest.pop();
+    let all: Vec<Word<'_>> = words(text, 1).collect();
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() && has_letters(*last) => {
+            Ok((pattern(rest)?, zone::named(*last)?))
+        }
+        _ => Ok((pattern(&all)?, TimeZone::UTC)),
     }
-    Ok((pattern(&rest)?, zone))
 }
 
 /// Only weekdays and zones have letters, and weekdays come first.
-fn is_zone(last: Word<'_>) -> bool {
-    last.text.starts_with(|c: char| c.is_ascii_alphabetic())
+fn has_letters(word: Word<'_>) -> bool {
+    word.text.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 fn pattern(all: &[Word<'_>]) -> Result<Pattern, ScheduleError> {
@@ -54,7 +52,7 @@ fn pattern(all: &[Word<'_>]) -> Result<Pattern, ScheduleError> {
     let mut pattern = Pattern::daily();
     let mut rest = all;
     if let [first, after @ ..] = rest
-        && is_zone(*first)
+        && has_letters(*first)
     {
         pattern.weekdays = weekday_list(*first)?;
         rest = after;
@@ -188,7 +186,7 @@ fn set(list: Word<'_>, name: &str, least: u16, most: u16, counted: Counted) -> R
         bits |= split(item.text).and_then(|item| item.bits(least, most, counted)).ok_or_else(|| {
             let expected =
                 format!("*, {least} to {most}, a range as {least}..{} or a step as {least}/5", least + 4);
-            item.wrong(format!("not a {name} (expected {expected})"))
+            item.wrong(format!("not right for the {name} (expected {expected})"))
         })?;
     }
     Ok(Set(bits))

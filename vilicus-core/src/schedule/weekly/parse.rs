@@ -135,7 +135,9 @@ fn days(word: Word<'_>) -> Result<u8, ScheduleError> {
 
 /// `08:00-18:00`, or `22:00-06:00` over midnight.
 fn hours(word: Word<'_>) -> Result<Hours, ScheduleError> {
-    let wrong = |problem| word.wrong(format!("{problem} (expected hours as 08:00-18:00, at most 24:00)"));
+    let wrong = |problem| {
+        word.wrong(format!("{problem} (expected hours as 08:00-18:00 without spaces, at most 24:00)"))
+    };
     let (start, end) = word.text.split_once('-').ok_or_else(|| wrong("not a range of hours"))?;
     match (minute(start), minute(end)) {
         (Some(super::DAY), _) => Err(wrong("a day does not start at 24:00, write 00:00")),
