@@ -278,9 +278,8 @@ fn a_fixed_time_of_day_happens_once_each_local_day() {
                     (change.before(Millis::from_hours(80)), change.after(Millis::from_hours(80)));
                 let runs: Vec<_> = between(|after| cron.next_after(after), from, to).collect();
                 let days: Vec<Date> = runs.iter().map(|run| local(*run, &zone).date()).collect();
-                let expected = days.iter().all(|day| days.contains(day)) && runs.len() >= 6;
                 assert!(
-                    expected && days.windows(2).all(|pair| pair[0] + 1.day() == pair[1]),
+                    days.len() >= 6 && days.windows(2).all(|pair| pair[0] + 1.day() == pair[1]),
                     "{time} {name}: {days:?}"
                 );
                 for run in runs.iter().filter(|run| **run != change) {
@@ -301,7 +300,7 @@ fn a_fixed_time_of_day_happens_once_each_local_day() {
 }
 
 #[test]
-fn a_year_of_nights_has_a_run_for_each() {
+fn seven_years_of_nights_have_a_run_each() {
     for name in ZONES {
         let cron = CronSchedule::new("30 2 * * *", name).unwrap();
         let (from, to) = (at("2024-01-01T12:00:00Z"), at("2031-01-01T12:00:00Z"));
@@ -622,7 +621,7 @@ fn a_refusal_says_what_is_wrong_and_where() {
     ] {
         assert!(refusal::<OnCalendar>(text).starts_with(error), "{text}: {}", refusal::<OnCalendar>(text));
     }
-    let long = format!("Mon {}", "08:00-09:00,".repeat(MAX_LENGTH / 12));
+    let long = format!("Mon {}", "08:00-09:00,".repeat(MAX_LENGTH / 12 + 1));
     assert_eq!(long.parse::<WeeklySchedule>(), Err(ScheduleError::TooLong { length: long.len() }));
 }
 
@@ -643,6 +642,7 @@ fn the_schema_of_a_schedule_is_a_text() {
         schemars::schema_for!(OnCalendar),
     ] {
         assert_eq!(schema.get("type"), Some(&"string".into()), "{schema:?}");
+        assert!(schema.get("examples").is_some(), "{schema:?}");
     }
 }
 
@@ -721,7 +721,7 @@ proptest! {
         let mut last = Window { start: moment, end: moment };
         for _ in 0..6 {
             let Some(next) = schedule.next_window(last.start) else { break };
-            prop_assert!(next.start > last.end || last.start == moment && next.start > moment);
+            prop_assert!(next.start > last.end);
             prop_assert!(next.start < next.end);
             prop_assert_eq!(schedule.window_at(next.start), Some(next));
             prop_assert_eq!(schedule.window_at(next.end.before(Millis::new(1))), Some(next));

@@ -62,6 +62,8 @@ const YEARS: &str = "1970-2199";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(description = "A cron line of 5 fields, or 6 with seconds first, and an IANA zone (else UTC).")]
+#[schemars(example = "30 2 * * Mon-Fri Europe/Berlin")]
 pub struct CronSchedule {
     text: String,
     cron: Cron,

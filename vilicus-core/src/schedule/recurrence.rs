@@ -21,7 +21,6 @@ const CHAIN: usize = 10_000;
 /// schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
-#[non_exhaustive]
 pub enum Recurrence {
     /// In the windows of a weekly schedule.
     Weekly(WeeklySchedule),

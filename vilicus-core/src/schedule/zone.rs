@@ -1,6 +1,7 @@
 //! Time zones: found by name, and from local time to moments on the days when clocks are changed.
 //!
-//! The zones come from the system's database, or from the one compiled in where the system has none.
+//! The zones come from the system's database, or from the one compiled in where the system has none. A schedule
+//! keeps its zone from when it was read, so no later answer looks there again.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};

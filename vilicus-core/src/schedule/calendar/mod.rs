@@ -34,6 +34,8 @@ use crate::time::Timestamp;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(description = "A calendar event expression of systemd.time(7), with an IANA zone (else UTC).")]
+#[schemars(example = "Mon..Fri *-*-* 02:00 Europe/Berlin")]
 pub struct OnCalendar {
     text: String,
     pattern: Pattern,

@@ -50,6 +50,10 @@ const DAYS_AHEAD: i32 = 28;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(
+    description = "Hours of the week: [days] HH:MM-HH:MM [zone], several joined with ';'; ends exclusive."
+)]
+#[schemars(example = "Mon-Fri 08:00-18:00 Europe/Berlin")]
 pub struct WeeklySchedule {
     text: String,
     parts: Vec<Part>,
@@ -76,7 +80,11 @@ impl WeeklySchedule {
     /// Reads a schedule; parts of it have `zone` when no zone is named at all.
     pub(super) fn parse_in(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
         let (parts, text) = parse::parts(text, zone)?;
-        let is_always_open = parts.iter().any(|part| covers_the_week(&parts, &part.zone));
+        let zones = parts
+            .iter()
+            .enumerate()
+            .filter(|(at, part)| parts[..*at].iter().all(|one| one.zone != part.zone));
+        let is_always_open = zones.into_iter().any(|(_, part)| covers_the_week(&parts, &part.zone));
         Ok(Self { text, parts, is_always_open })
     }
 
@@ -99,20 +107,25 @@ impl WeeklySchedule {
     /// The first moment at which it is open, from this moment on: this one itself if it is open now.
     #[must_use]
     pub fn next_open(&self, from: Timestamp) -> Option<Timestamp> {
-        if self.contains(from) { Some(from) } else { self.next_window(from).map(|window| window.start) }
+        if self.contains(from) { Some(from) } else { self.first_after(from).map(|window| window.start) }
     }
 
     /// The first open window that starts after this moment; `None` when none does, as it never closes.
     #[must_use]
     pub fn next_window(&self, after: Timestamp) -> Option<Window> {
         let from = self.window_at(after).map_or(after, |window| window.end);
-        let window = self.parts.iter().filter_map(|part| part.first_after(from)).min()?;
+        let window = self.first_after(from)?;
         Some(Window { start: window.start, end: self.end_of(window.end) })
+    }
+
+    /// The window of a single day that starts first after this moment.
+    fn first_after(&self, moment: Timestamp) -> Option<Window> {
+        self.parts.iter().filter_map(|part| part.first_after(moment)).min()
     }
 
     /// The windows of the days next to this moment: all that can touch it.
     fn around(&self, moment: Timestamp) -> impl Iterator<Item = Window> {
-        self.parts.iter().flat_map(move |part| part.windows(moment, -1..=1))
+        self.parts.iter().flat_map(move |part| part.days(moment, -1..=1).flat_map(|day| part.windows_on(day)))
     }
 
     fn start_of(&self, mut start: Timestamp) -> Timestamp {
@@ -139,14 +152,10 @@ impl WeeklySchedule {
 }
 
 impl Part {
-    /// The windows that start on days around the local day of a moment, each as its own.
-    fn windows(
-        &self,
-        moment: Timestamp,
-        days: std::ops::RangeInclusive<i32>,
-    ) -> impl Iterator<Item = Window> {
+    /// The days around the local day of a moment.
+    fn days(&self, moment: Timestamp, days: std::ops::RangeInclusive<i32>) -> impl Iterator<Item = Date> {
         let today = zone::local(&self.zone, moment).date();
-        days.filter_map(move |days| zone::days_later(today, days)).flat_map(|day| self.windows_on(day))
+        days.filter_map(move |days| zone::days_later(today, days))
     }
 
     fn windows_on(&self, day: Date) -> impl Iterator<Item = Window> {
@@ -155,8 +164,10 @@ impl Part {
         hours.iter().filter_map(move |hours| hours.on(day, &self.zone))
     }
 
+    /// Hours of a later day never start earlier, so the first day that has any is enough.
     fn first_after(&self, moment: Timestamp) -> Option<Window> {
-        self.windows(moment, -1..=DAYS_AHEAD).filter(|window| window.start > moment).min()
+        let later = |day| self.windows_on(day).filter(|window| window.start > moment).min();
+        self.days(moment, -1..=DAYS_AHEAD).find_map(later)
     }
 }
 
