@@ -6,6 +6,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use support::chat::{self, ChatService};
 use support::http_recorder::{Answer, HttpRecorder};
 use support::pushover::{PushoverStandIn, TOKEN, USER};
 use support::scripted_smtp::{Do, Script, ScriptedSmtp};
@@ -151,6 +152,52 @@ impl NotifierHarness for Email {
 
     fn secrets(&self) -> Vec<String> {
         vec![CANARY.to_owned()]
+    }
+}
+
+/// A service of `support::chat`, with the servers that stand in its place.
+struct Chat<'a>(&'a ChatService, Kept<HttpRecorder>);
+
+impl Chat<'_> {
+    async fn to(&self, answer: Answer) -> Arc<dyn Notifier> {
+        let server = HttpRecorder::answering(answer).await;
+        let url = server.url();
+        self.1.lock().unwrap().push(server);
+        self.at(&url)
+    }
+
+    fn at(&self, url: &str) -> Arc<dyn Notifier> {
+        build(self.0.kind, &(self.0.params)(url))
+    }
+}
+
+#[async_trait]
+impl NotifierHarness for Chat<'_> {
+    async fn working(&self) -> Arc<dyn Notifier> {
+        self.to(self.0.taken()).await
+    }
+
+    async fn broken(&self, breakage: Breakage) -> Option<Arc<dyn Notifier>> {
+        let answer = match breakage {
+            Breakage::Away => return Some(self.at(&format!("http://{AWAY}"))),
+            Breakage::Cut => Answer::Cut,
+            Breakage::Busy => Answer::status(429),
+            Breakage::LoginRefused => Answer::json(401, &json!({"error": chat::CANARY})),
+            Breakage::MessageRefused => Answer::json(400, &json!({"description": chat::CANARY})),
+            _ => return None,
+        };
+        Some(self.to(answer).await)
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![chat::CANARY.to_owned(), chat::CANARY_LOGIN.to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn chat_and_push_services_keep_the_contract() {
+    for service in &chat::ALL {
+        check_notifier(&Chat(service, Kept::default())).await;
     }
 }
 

@@ -6,12 +6,27 @@
 //!
 //! Deliberately absent: a clock (the caller hands one in), queues, and any memory that must survive a restart.
 
+mod answer;
+mod discord;
 mod email;
+mod endpoint;
+mod gotify;
+mod links;
+mod matrix;
+mod ntfy;
 mod progress;
 mod pushover;
+mod redaction;
 mod retry_after;
+#[cfg(test)]
+mod samples;
 mod seconds;
 mod secret;
+mod service;
+mod slack;
+mod teams;
+mod telegram;
+mod tone;
 mod webhook;
 mod wording;
 
@@ -22,9 +37,16 @@ use vilicus_core::NotifierRegistry;
 use crate::clock::Clock;
 use crate::outbound::OutboundPolicy;
 
+pub use discord::Discord;
 pub use email::Email;
+pub use gotify::Gotify;
+pub use matrix::Matrix;
+pub use ntfy::Ntfy;
 pub use pushover::Pushover;
 pub use secret::Secret;
+pub use slack::Slack;
+pub use teams::Teams;
+pub use telegram::Telegram;
 pub use webhook::Webhook;
 
 /// The notifiers that every server has. The clock stamps signatures, and measures until when a service wants to be
@@ -33,6 +55,13 @@ pub use webhook::Webhook;
 pub fn stock_notifiers(outbound: OutboundPolicy, clock: Arc<dyn Clock>) -> NotifierRegistry {
     NotifierRegistry::new()
         .with(Email::new(outbound.clone()))
+        .with(Discord::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Gotify::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Matrix::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Ntfy::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Slack::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Teams::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Telegram::new(outbound.clone(), Arc::clone(&clock)))
         .with(Pushover::new(outbound.clone(), Arc::clone(&clock)))
         .with(Webhook::new(outbound, clock))
 }
@@ -51,7 +80,21 @@ mod tests {
     #[test]
     fn every_secret_is_a_parameter() {
         let stock = stock();
-        assert_eq!(stock.names().collect::<Vec<_>>(), ["email", "pushover", "webhook"]);
+        assert_eq!(
+            stock.names().collect::<Vec<_>>(),
+            [
+                "discord",
+                "email",
+                "gotify",
+                "matrix",
+                "ntfy",
+                "pushover",
+                "slack",
+                "teams",
+                "telegram",
+                "webhook"
+            ]
+        );
         for name in stock.names() {
             let kind = stock.describe(name).unwrap();
             for secret in kind.secrets {
@@ -69,6 +112,14 @@ mod tests {
                 json!({"smtp": "smtps://u@mail.example.com", "password": canary, "from": "a@example.com", "to": ["b@example.com"]}),
             ),
             ("pushover", json!({"token": canary, "user": canary})),
+            ("slack", json!({"url": "https://hooks.example.com/services/canary7f3a9c"})),
+            ("discord", json!({"url": "https://discord.example.com/api/webhooks/1/canary7f3a9c"})),
+            ("teams", json!({"url": "https://teams.example.com/workflows/1?sig=canary7f3a9c"})),
+            ("telegram", json!({"token": "1:canary7f3a9c", "chat_id": 1})),
+            ("ntfy", json!({"topic": "ops", "token": canary})),
+            ("ntfy", json!({"topic": "ops", "user": "u", "password": canary})),
+            ("gotify", json!({"server": "https://gotify.example.com", "token": canary})),
+            ("matrix", json!({"server": "https://matrix.example.com", "token": canary, "room": "!r:example.com"})),
             (
                 "webhook",
                 json!({"url": "https://example.com/", "secret": canary, "headers": {"Authorization": canary}}),
@@ -92,6 +143,17 @@ mod tests {
                 json!({"smtp": "smtps://m.example.com", "password": {"x": canary}, "from": "a@example.com", "to": []}),
             ),
             ("pushover", json!({"token": [canary], "user": "u"})),
+            ("slack", json!({"url": canary})),
+            ("slack", json!({"url": {"x": canary}})),
+            ("discord", json!({"url": "ftp://x/canary7f3a9c"})),
+            ("teams", json!({"url": "https://u:canary7f3a9c@example.com/"})),
+            ("telegram", json!({"token": canary, "chat_id": 1})),
+            ("telegram", json!({"token": "1:canary7f3a9c", "chat_id": "x"})),
+            ("ntfy", json!({"topic": "ops", "token": "canary7f3a9c\n"})),
+            ("ntfy", json!({"topic": "ops", "password": canary})),
+            ("ntfy", json!({"topic": "ops", "server": "https://u:canary7f3a9c@example.com"})),
+            ("gotify", json!({"server": "https://gotify.example.com", "token": "canary7f3a9c\0"})),
+            ("matrix", json!({"server": "https://m.example.com", "token": canary, "room": "#r:example.com"})),
             ("pushover", json!({"token": "canary7f3a9c\n", "user": "u"})),
             ("webhook", json!({"url": "https://u:canary7f3a9c@example.com/"})),
             ("webhook", json!({"url": "https://example.com/", "headers": {"X-A": "canary7f3a9c\n"}})),

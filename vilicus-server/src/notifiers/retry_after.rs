@@ -30,6 +30,19 @@ pub(super) fn until(headers: &HeaderMap, name: &str, now: Timestamp) -> Option<M
     Some(moment.since(now).min(LONGEST))
 }
 
+/// The span that a service asks for in its body, in seconds with fractions.
+pub(super) fn in_seconds(seconds: Option<f64>) -> Option<Millis> {
+    let millis = seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)? * 1000.0;
+    // A number that is too large becomes the largest there is.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and saturating"
+    )]
+    let span = Millis::new(millis.ceil() as u64);
+    Some(span.min(LONGEST))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +64,20 @@ mod tests {
             assert_eq!(retry_after(&headers, now), expected, "{text}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_span_in_seconds_is_rounded_up_and_bounded() {
+        for (seconds, millis) in [
+            (Some(0.6435), Some(644)),
+            (Some(30.0), Some(30_000)),
+            (Some(0.0), Some(0)),
+            (Some(1e300), Some(LONGEST.get())),
+            (Some(-1.0), None),
+            (Some(f64::NAN), None),
+            (None, None),
+        ] {
+            assert_eq!(in_seconds(seconds).map(Millis::get), millis, "{seconds:?}");
+        }
     }
 }

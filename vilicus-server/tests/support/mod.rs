@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses what it needs of these")]
 
 pub mod certificate;
+pub mod chat;
 pub mod http_recorder;
 pub mod notification;
 pub mod postfix;
