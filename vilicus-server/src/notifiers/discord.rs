@@ -32,9 +32,9 @@ use crate::outbound::OutboundPolicy;
 const MAX_TITLE: usize = 256;
 const MAX_DESCRIPTION: usize = 4096;
 
-/// The refusals that every other message would get, too: unknown channel, guild or webhook, no access, a webhook's
-/// wrong token, a thread that is closed, a channel in which a thread has to be named.
-const CHANNEL_ERRORS: [u64; 9] = [10_003, 10_004, 10_015, 50_001, 50_013, 50_027, 50_083, 220_001, 220_003];
+/// The refusals with 400 that every other message would get, too: the thread is archived; the channel is a forum,
+/// in which a thread has to be named.
+const CHANNEL_ERRORS: [u64; 2] = [50_083, 220_001];
 
 const SERVICE: Service = Service { name: "Discord", mend: "check the webhook's URL" };
 

@@ -44,21 +44,8 @@ const _: () = assert!(2 * (MAX_TITLE + MAX_TEXT) + MAX_REST <= MAX_EVENT);
 /// Bytes of the identity of a room or an event.
 const MAX_ID: usize = 255;
 
-/// The refusals that every other message would get, too, whatever their status.
-const CHANNEL_ERRORS: [&str; 12] = [
-    "M_CONSENT_NOT_GIVEN",
-    "M_FORBIDDEN",
-    "M_GUEST_ACCESS_FORBIDDEN",
-    "M_INVALID_PARAM",
-    "M_MISSING_TOKEN",
-    "M_NOT_FOUND",
-    "M_UNAUTHORIZED",
-    "M_UNKNOWN_TOKEN",
-    "M_UNRECOGNIZED",
-    "M_USER_DEACTIVATED",
-    "M_USER_LOCKED",
-    "M_USER_SUSPENDED",
-];
+/// The refusals with another status than 401, 403 and 404 that every other message would get, too.
+const CHANNEL_ERRORS: [&str; 2] = ["M_INVALID_PARAM", "M_UNRECOGNIZED"];
 
 const SERVICE: Service =
     Service { name: "Matrix", mend: "check the server, the token and whether its user is in the room" };
@@ -158,14 +145,15 @@ impl MatrixNotifier {
     fn payload(&self, notification: &Notification) -> Value {
         let mut payload = content(notification);
         if let Some((first, last)) = told_before(notification) {
-            payload["m.relates_to"] = match self.thread {
-                true => json!({
+            payload["m.relates_to"] = if self.thread {
+                json!({
                     "rel_type": "m.thread",
                     "event_id": first,
                     "is_falling_back": true,
                     "m.in_reply_to": {"event_id": last},
-                }),
-                false => json!({"m.in_reply_to": {"event_id": first}}),
+                })
+            } else {
+                json!({"m.in_reply_to": {"event_id": first}})
             };
         }
         payload
@@ -177,7 +165,7 @@ fn told_before(notification: &Notification) -> Option<(&str, &str)> {
     let references = notification.earlier.iter().filter_map(|earlier| earlier.receipt.reference.as_deref());
     let mut events = references.filter(|event| is_event(event));
     let first = events.next()?;
-    Some((first, events.last().unwrap_or(first)))
+    Some((first, events.next_back().unwrap_or(first)))
 }
 
 fn is_event(text: &str) -> bool {
@@ -212,10 +200,8 @@ fn judge(answer: Answer) -> Result<Receipt, NotifyError> {
     let wait = answer.at("/retry_after_ms").and_then(Value::as_f64).map(|millis| millis / 1000.0);
     let answer = answer.waiting(in_seconds(wait));
     let words = answer.text_at("/error");
-    match answer.text_at("/errcode") {
-        "M_LIMIT_EXCEEDED" => return Err(answer.retry(words)),
-        code if CHANNEL_ERRORS.contains(&code) => return Err(answer.channel(words)),
-        _ => {}
+    if CHANNEL_ERRORS.contains(&answer.text_at("/errcode")) {
+        return Err(answer.channel(words));
     }
     let receipt = answer.judge(words)?;
     Ok(match answer.text_at("/event_id") {
@@ -261,15 +247,7 @@ mod tests {
         let html = |title: &str, text: &str, links: &str| {
             format!("<strong>{title}</strong><pre><code>{text}</code></pre>{links}")
         };
-        let hostile = html(
-            "[CRITICAL] &lt;!channel&gt; / a  b: @everyone &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; \
-             [x](https://evil.example) ``` [31m",
-            "CRITICAL since 2026-11-22T07:00:00.000Z (attempt 3 of 3)\n\n\
-             @everyone &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; [x](https://evil.example) ```[31m\n\
-             *_~|# &lt;@U1&gt;\nRunbook: javascript:alert(1)\n\n\
-             You get this because your route 'ops' matches.",
-            "",
-        );
+        let hostile = html(samples::HOSTILE_TITLE_ESCAPED, samples::HOSTILE_TEXT_ESCAPED, "");
         let mut reply = message(RECOVERY_TITLE, RECOVERY_TEXT, &html(RECOVERY_TITLE, RECOVERY_TEXT, &both));
         reply["m.relates_to"] = json!({"m.in_reply_to": {"event_id": "$a"}});
         let problem = message(PROBLEM_TITLE, PROBLEM_TEXT, &html(PROBLEM_TITLE, PROBLEM_TEXT, &both));

@@ -42,6 +42,8 @@ const MAX_TOPIC: usize = 64;
 const SERVER: &str = "https://ntfy.sh";
 
 /// The refusals with 400 that every other message would get, too: a topic that is none, or not allowed.
+///
+/// *Source:* <https://github.com/binwiederhier/ntfy/blob/main/server/errors.go>
 const CHANNEL_ERRORS: [u64; 2] = [40_009, 40_010];
 
 const SERVICE: Service = Service { name: "ntfy", mend: "check the server, the topic and the login" };
@@ -250,7 +252,7 @@ mod tests {
             (400, 40_010, Channel),
             (401, 40_101, Channel),
             (403, 40_301, Channel),
-            (413, 41_302, Message),
+            (413, 41_303, Message),
             (429, 42_901, Retry),
             (507, 50_701, Retry),
         ] {

@@ -55,6 +55,18 @@ Runbook: javascript:alert(1)
 
 You get this because your route 'ops' matches.";
 
+/// The same, escaped as HTML and Slack's markup ask.
+pub(super) const HOSTILE_TITLE_ESCAPED: &str = "[CRITICAL] &lt;!channel&gt; / a  b: @everyone \
+    &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; [x](https://evil.example) ``` [31m";
+pub(super) const HOSTILE_TEXT_ESCAPED: &str = "\
+CRITICAL since 2026-11-22T07:00:00.000Z (attempt 3 of 3)
+
+@everyone &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; [x](https://evil.example) ```[31m
+*_~|# &lt;@U1&gt;
+Runbook: javascript:alert(1)
+
+You get this because your route 'ops' matches.";
+
 /// `web-1 / disk-root` is CRITICAL, with link and runbook.
 pub(super) fn problem() -> Notification {
     let item = NotificationItem {

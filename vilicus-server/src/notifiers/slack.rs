@@ -194,16 +194,7 @@ mod tests {
             (samples::problem(), samples::PROBLEM_TITLE, samples::PROBLEM_TEXT, both.as_str()),
             (samples::recovery("r"), samples::RECOVERY_TITLE, samples::RECOVERY_TEXT, &both),
             (samples::group(), samples::GROUP_TITLE, samples::GROUP_TEXT, open),
-            (
-                samples::hostile(),
-                "[CRITICAL] &lt;!channel&gt; / a  b: @everyone &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; \
-                 [x](https://evil.example) ``` [31m",
-                "CRITICAL since 2026-11-22T07:00:00.000Z (attempt 3 of 3)\n\n\
-                 @everyone &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; [x](https://evil.example) ```[31m\n\
-                 *_~|# &lt;@U1&gt;\nRunbook: javascript:alert(1)\n\n\
-                 You get this because your route 'ops' matches.",
-                "",
-            ),
+            (samples::hostile(), samples::HOSTILE_TITLE_ESCAPED, samples::HOSTILE_TEXT_ESCAPED, ""),
         ] {
             assert_eq!(payload(&notification), message(title, text, links));
         }

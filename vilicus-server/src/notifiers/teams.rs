@@ -42,14 +42,8 @@ const _: () = assert!(MAX_TITLE + MAX_LINES + MAX_REST <= MAX_MESSAGE / 4 * 3);
 /// Bytes that one more line takes in the card, beside its text.
 const LINE_BYTES: usize = 96;
 
-/// The refusals that every other message would get, too, whatever their status.
-const CHANNEL_ERRORS: [&str; 5] = [
-    "DirectApiAuthorizationRequired",
-    "DirectApiInvalidAuthorizationScheme",
-    "WorkflowNotFound",
-    "WorkflowTriggerIsNotEnabled",
-    "WorkflowTriggerNotFound",
-];
+/// The refusal with 400 that every other message would get, too.
+const SWITCHED_OFF: &str = "WorkflowTriggerIsNotEnabled";
 
 const SERVICE: Service = Service { name: "Teams", mend: "check the webhook's URL and its workflow" };
 
@@ -115,7 +109,7 @@ impl Notifier for TeamsNotifier {
 fn judge(answer: &Answer) -> Result<Receipt, NotifyError> {
     let words = answer.text_at("/error/message");
     match answer.text_at("/error/code") {
-        code if CHANNEL_ERRORS.contains(&code) => Err(answer.channel(words)),
+        SWITCHED_OFF => Err(answer.channel(words)),
         _ => answer.judge(words),
     }
 }

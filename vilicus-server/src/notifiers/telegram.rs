@@ -277,12 +277,8 @@ mod tests {
         let mut reply =
             message(&format!("<code>{RECOVERY_TITLE}</code>\n<pre>{RECOVERY_TEXT}</pre>\n{both}"));
         reply["reply_parameters"] = json!({"message_id": 42, "allow_sending_without_reply": true});
-        let hostile = "<code>[CRITICAL] &lt;!channel&gt; / a  b: @everyone \
-                       &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; [x](https://evil.example) ``` [31m</code>\n\
-                       <pre>CRITICAL since 2026-11-22T07:00:00.000Z (attempt 3 of 3)\n\n\
-                       @everyone &lt;/pre&gt;&lt;b&gt;&amp;amp;&lt;/b&gt; [x](https://evil.example) ```[31m\n\
-                       *_~|# &lt;@U1&gt;\nRunbook: javascript:alert(1)\n\n\
-                       You get this because your route 'ops' matches.</pre>";
+        let (title, text) = (samples::HOSTILE_TITLE_ESCAPED, samples::HOSTILE_TEXT_ESCAPED);
+        let hostile = message(&format!("<code>{title}</code>\n<pre>{text}</pre>"));
         for (notification, expected) in [
             (
                 samples::problem(),
@@ -293,7 +289,7 @@ mod tests {
                 samples::group(),
                 message(&format!("<code>{GROUP_TITLE}</code>\n<pre>{GROUP_TEXT}</pre>\n{open}")),
             ),
-            (samples::hostile(), message(hostile)),
+            (samples::hostile(), hostile),
         ] {
             assert_eq!(telegram().payload(&notification), expected);
         }

@@ -88,7 +88,7 @@ pub(super) const fn html_entity(c: char) -> Option<&'static str> {
 
 /// What a remote said: on one line, bounded, without control characters.
 pub(super) fn foreign(text: &str) -> String {
-    cut(one_line(text).trim(), FOREIGN_CHARS)
+    cut(printable(&one_line(text)).trim(), FOREIGN_CHARS)
 }
 
 /// The text with its lines, and without any other character that controls how the rest is shown.
