@@ -31,7 +31,7 @@ use crate::http::problem::{no_such_path, of_panic};
 use crate::http::{self, HttpSettings, Tls};
 use crate::local_agent;
 use crate::metrics::{self, Metrics};
-use crate::notifiers::stock_notifiers;
+use crate::notifiers::{Exec, stock_notifiers};
 use crate::outbound::OutboundPolicy;
 use crate::settings::{Outbound, Settings};
 use crate::tokens;
@@ -308,7 +308,7 @@ impl Builder {
             notifiers: self
                 .notifiers
                 .clone()
-                .unwrap_or_else(|| stock_notifiers(outbound_of(&self.settings), clock.clone())),
+                .unwrap_or_else(|| notifiers_of(&self.settings, &clock)),
             clock: clock.clone(),
             public_url: self.settings.public_url.as_ref().map(ToString::to_string),
         };
@@ -337,6 +337,7 @@ impl Builder {
             random: Arc::new(SystemRandom),
             tester: Arc::new(Tester::new(parts.clone())),
             limits: self.settings.limits.clone(),
+            public_url: parts.public_url.clone(),
         });
         let metrics = Metrics {
             store: parts.store.clone(),
@@ -368,6 +369,12 @@ impl Builder {
         };
         Ok(Doors { listeners, plain: self.plain, http })
     }
+}
+
+/// The stock notifiers; programs run only as the settings allow.
+fn notifiers_of(settings: &Settings, clock: &Arc<dyn Clock>) -> NotifierRegistry {
+    let exec = Exec::allowing(settings.exec_allow.iter().cloned());
+    stock_notifiers(outbound_of(settings), Arc::clone(clock)).with(exec)
 }
 
 /// Where requests of the server itself may go: its notifiers', and its embedded agent's.

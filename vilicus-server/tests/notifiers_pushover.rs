@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::http_recorder::{Answer, Recorded};
 use support::notification::{critical_item, problem, recovery};
 use support::pushover::{PushoverStandIn, RECEIPT, TOKEN, USER, limit_reached};
-use vilicus_core::notifier::NotifyFault;
+use vilicus_core::notifier::{NotifyFault, Progress};
 use vilicus_core::{
     Millis, Notification, NotificationEvent, Notifier, NotifyError, Receipt, Status, Timestamp,
 };
@@ -202,6 +202,41 @@ async fn an_emergency_rings_on_while_a_member_of_its_group_is_a_problem() {
     mixed.items.push(critical_item());
     pushover(&stand_in, &json!({})).notify(&mixed).await.unwrap();
     assert_eq!(stand_in.paths(), ["/1/messages.json"]);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_on_the_phone_is_learned() {
+    let stand_in = PushoverStandIn::start().await;
+    let pushover = pushover(&stand_in, &json!({"emergency_on": "critical"}));
+    let receipt = pushover.notify(&problem()).await.unwrap();
+    assert!(receipt.open);
+    assert_eq!(pushover.progress(&receipt).await.unwrap(), Progress::Open);
+    stand_in.fail_next(Answer::status(500));
+    assert_eq!(pushover.progress(&receipt).await.unwrap_err().fault(), NotifyFault::Retry);
+    stand_in.acknowledge_on("ians\u{7}-phone");
+    let by = "ians -phone".to_owned();
+    assert_eq!(pushover.progress(&receipt).await.unwrap(), Progress::Acknowledged { by });
+    stand_in.acknowledge_on("");
+    let by = "Pushover".to_owned();
+    assert_eq!(pushover.progress(&receipt).await.unwrap(), Progress::Acknowledged { by });
+    stand_in.expire();
+    assert_eq!(pushover.progress(&receipt).await.unwrap(), Progress::Settled);
+    let polls = stand_in.paths().into_iter().filter(|path| path.starts_with(&format!("/1/receipts/{RECEIPT}.json?")));
+    assert_eq!(polls.count(), 5);
+}
+
+#[tokio::test]
+async fn only_an_emergency_can_be_asked_about() {
+    let stand_in = PushoverStandIn::start().await;
+    let quiet = pushover(&stand_in, &json!({})).notify(&problem()).await.unwrap();
+    assert!(!quiet.open);
+    for receipt in [quiet, Receipt::new("x").reference("../x"), Receipt::new("x").reference("forgotten")] {
+        let progress = pushover(&stand_in, &json!({})).progress(&receipt).await.unwrap();
+        assert_eq!(progress, Progress::Settled, "{receipt:?}");
+    }
+    let other = pushover(&stand_in, &json!({"token": "other"}));
+    let error = other.progress(&Receipt::new("x").reference(RECEIPT)).await.unwrap_err();
+    assert_eq!(error.fault(), NotifyFault::Channel);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The notifiers that every server has: e-mail, Pushover, webhook.
+//! The notifiers that every server has: e-mail, push, chat, on-call services, webhooks, programs.
 //!
 //! One file (or folder) a kind, all in the same order: limits with their source, parameters, constructor, the one
 //! method, payload, tests. The dispatcher calls them through [`NotifierRegistry`]; order, retries and giving up
@@ -6,14 +6,19 @@
 //!
 //! Deliberately absent: a clock (the caller hands one in), queues, and any memory that must survive a restart.
 
+mod alertmanager;
 mod answer;
 mod discord;
 mod email;
 mod endpoint;
+mod exec;
 mod gotify;
+mod lifecycle;
 mod links;
 mod matrix;
 mod ntfy;
+mod opsgenie;
+mod pagerduty;
 mod progress;
 mod pushover;
 mod redaction;
@@ -26,7 +31,9 @@ mod service;
 mod slack;
 mod teams;
 mod telegram;
+mod template;
 mod tone;
+mod twilio;
 mod webhook;
 mod wording;
 
@@ -37,16 +44,22 @@ use vilicus_core::NotifierRegistry;
 use crate::clock::Clock;
 use crate::outbound::OutboundPolicy;
 
+pub use alertmanager::Alertmanager;
 pub use discord::Discord;
 pub use email::Email;
+pub use exec::Exec;
 pub use gotify::Gotify;
 pub use matrix::Matrix;
 pub use ntfy::Ntfy;
+pub use opsgenie::Opsgenie;
+pub use pagerduty::PagerDuty;
 pub use pushover::Pushover;
 pub use secret::Secret;
 pub use slack::Slack;
 pub use teams::Teams;
 pub use telegram::Telegram;
+pub use template::MessageTemplate;
+pub use twilio::Twilio;
 pub use webhook::Webhook;
 
 /// The notifiers that every server has. The clock stamps signatures, and measures until when a service wants to be
@@ -62,6 +75,11 @@ pub fn stock_notifiers(outbound: OutboundPolicy, clock: Arc<dyn Clock>) -> Notif
         .with(Slack::new(outbound.clone(), Arc::clone(&clock)))
         .with(Teams::new(outbound.clone(), Arc::clone(&clock)))
         .with(Telegram::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Alertmanager::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Exec::default())
+        .with(Opsgenie::new(outbound.clone(), Arc::clone(&clock)))
+        .with(PagerDuty::new(outbound.clone(), Arc::clone(&clock)))
+        .with(Twilio::new(outbound.clone(), Arc::clone(&clock)))
         .with(Pushover::new(outbound.clone(), Arc::clone(&clock)))
         .with(Webhook::new(outbound, clock))
 }
@@ -83,15 +101,20 @@ mod tests {
         assert_eq!(
             stock.names().collect::<Vec<_>>(),
             [
+                "alertmanager",
                 "discord",
                 "email",
+                "exec",
                 "gotify",
                 "matrix",
                 "ntfy",
+                "opsgenie",
+                "pagerduty",
                 "pushover",
                 "slack",
                 "teams",
                 "telegram",
+                "twilio",
                 "webhook"
             ]
         );
@@ -101,6 +124,11 @@ mod tests {
                 assert!(kind.params_schema["properties"][*secret].is_object(), "{name}.{secret}");
             }
         }
+    }
+
+    fn twilio(token: &serde_json::Value) -> serde_json::Value {
+        let sid = format!("AC{}", "0".repeat(32));
+        json!({"account_sid": sid, "auth_token": token, "from": "Vilicus", "to": ["+15551230001"]})
     }
 
     #[test]
@@ -120,6 +148,10 @@ mod tests {
             ("ntfy", json!({"topic": "ops", "user": "u", "password": canary})),
             ("gotify", json!({"server": "https://gotify.example.com", "token": canary})),
             ("matrix", json!({"server": "https://matrix.example.com", "token": canary, "room": "!r:example.com"})),
+            ("alertmanager", json!({"url": "https://am.example.com", "headers": {"Authorization": canary}})),
+            ("opsgenie", json!({"api_key": canary})),
+            ("pagerduty", json!({"routing_key": "canary7f3a9c0123456789abcdefABCD"})),
+            ("twilio", twilio(&json!(canary))),
             (
                 "webhook",
                 json!({"url": "https://example.com/", "secret": canary, "headers": {"Authorization": canary}}),
@@ -155,6 +187,13 @@ mod tests {
             ("gotify", json!({"server": "https://gotify.example.com", "token": "canary7f3a9c\0"})),
             ("matrix", json!({"server": "https://m.example.com", "token": canary, "room": "#r:example.com"})),
             ("pushover", json!({"token": "canary7f3a9c\n", "user": "u"})),
+            ("alertmanager", json!({"url": "https://u:canary7f3a9c@am.example.com"})),
+            ("alertmanager", json!({"url": "https://am.example.com", "headers": {"X-A": "canary7f3a9c\n"}})),
+            ("opsgenie", json!({"api_key": "canary7f3a9c\n"})),
+            ("opsgenie", json!({"api_key": [canary]})),
+            ("pagerduty", json!({"routing_key": canary})),
+            ("pagerduty", json!({"routing_key": {"x": canary}})),
+            ("twilio", twilio(&json!({"x": canary}))),
             ("webhook", json!({"url": "https://u:canary7f3a9c@example.com/"})),
             ("webhook", json!({"url": "https://example.com/", "headers": {"X-A": "canary7f3a9c\n"}})),
             ("webhook", json!({"url": "https://example.com/", "headers": {"X-A": [canary]}})),

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
-use vilicus_core::notifier::NotifyFault;
+use vilicus_core::notifier::{NotifyFault, Progress as Standing};
 use vilicus_core::{
     Millis, Notification, NotificationEvent, NotificationItem, Notifier, NotifierKind, NotifyError,
     ParamsError, Receipt, Status, Timestamp, async_trait,
@@ -185,10 +185,7 @@ impl Notifier for PushoverNotifier {
     /// Silences first: that can be repeated without harm, the message can't. Neither keeps the other from being
     /// done, and what is done is not done again when the rest is tried again.
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        self.kind
-            .outbound
-            .judge_url(&self.api)
-            .map_err(|refusal| NotifyError::channel(refusal.to_string()))?;
+        self.judge_api()?;
         let in_time = tokio::time::timeout(SILENCE_TIMEOUT, self.silence(notification)).await;
         let silenced = in_time.unwrap_or_else(|_| {
             Err(NotifyError::retry("an emergency still rings: Pushover did not answer in time"))
@@ -197,6 +194,13 @@ impl Notifier for PushoverNotifier {
         silenced?;
         self.kind.progress.forget(&notification.key);
         Ok(receipt)
+    }
+
+    async fn progress(&self, receipt: &Receipt) -> Result<Standing, NotifyError> {
+        match receipt.reference.as_deref().filter(|reference| is_receipt(reference)) {
+            Some(reference) => self.poll(reference).await,
+            None => Ok(Standing::Settled),
+        }
     }
 }
 
@@ -283,14 +287,41 @@ impl PushoverNotifier {
         }
     }
 
+    /// Asks whether someone has acknowledged the emergency with this receipt.
+    async fn poll(&self, receipt: &str) -> Result<Standing, NotifyError> {
+        self.judge_api()?;
+        let mut url = self.place(&format!("1/receipts/{receipt}.json"));
+        url.query_pairs_mut().append_pair("token", self.token.expose());
+        let answer = self.exchange(self.client.get(url)).await?;
+        match answer.judge() {
+            Ok(_) => Ok(answer.standing()),
+            Err(error) if error.fault() == NotifyFault::Retry || answer.concerns_channel() => Err(error),
+            // Pushover forgets receipts after a week, and knows none of another application.
+            Err(_) => Ok(Standing::Settled),
+        }
+    }
+
     async fn post<F: serde::Serialize + ?Sized>(
         &self,
         path: &str,
         fields: &F,
     ) -> Result<Answer, NotifyError> {
+        self.exchange(self.client.post(self.place(path)).form(fields)).await
+    }
+
+    fn judge_api(&self) -> Result<(), NotifyError> {
+        let judged = self.kind.outbound.judge_url(&self.api);
+        judged.map_err(|refusal| NotifyError::channel(refusal.to_string()))
+    }
+
+    fn place(&self, path: &str) -> Url {
         let mut url = self.api.clone();
         url.set_path(&format!("{}/{path}", self.api.path().trim_end_matches('/')));
-        let sent = self.client.post(url).form(fields).send().await;
+        url
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, NotifyError> {
+        let sent = request.send().await;
         let mut response = sent.map_err(|error| unanswered("Pushover", &error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unanswered("Pushover", &error))? {
@@ -396,9 +427,24 @@ impl Answer {
         let request = self.field("request").and_then(Value::as_str).map(foreign).unwrap_or_default();
         let receipt = Receipt::new(format!("taken as {}", self.redacted(&request)));
         match self.field("receipt").and_then(Value::as_str).filter(|text| is_receipt(text)) {
-            Some(reference) => receipt.reference(reference),
+            // Only emergencies have one: they ring until someone acknowledges them.
+            Some(reference) => receipt.reference(reference).open(),
             None => receipt,
         }
+    }
+
+    /// Where an emergency stands. The user's key, which is there too, is nobody's business.
+    fn standing(&self) -> Standing {
+        let is_set = |name| self.field(name).and_then(Value::as_i64) == Some(1);
+        if is_set("acknowledged") {
+            let device = self.field("acknowledged_by_device").and_then(Value::as_str).unwrap_or_default();
+            let by = match foreign(&self.redacted(device)) {
+                device if device.is_empty() => "Pushover".to_owned(),
+                device => device,
+            };
+            return Standing::Acknowledged { by };
+        }
+        if is_set("expired") { Standing::Settled } else { Standing::Open }
     }
 
     /// Whether no message would pass: the token, the user or the device is the fault.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, Mac};
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Sha256;
@@ -23,6 +23,7 @@ use vilicus_core::{
 
 use super::Secret;
 use super::retry_after::retry_after;
+use super::template::{Format, Template};
 use crate::clock::Clock;
 use crate::outbound::{OutboundPolicy, unanswered};
 
@@ -52,11 +53,21 @@ const RESERVED: [&str; 13] = [
 /// The most headers that a channel may set.
 const MAX_HEADERS: usize = 50;
 
+/// The type of a body, unless the channel says otherwise.
+const JSON: &str = "application/json";
+
 /// Parameters of a webhook.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct WebhookParams {
     /// Where to post, `http` or `https`.
     pub url: String,
+    /// `POST` unless given.
+    #[serde(default)]
+    pub method: WebhookMethod,
+    /// A template for a body of one's own, as `{"text": {{ title }}}`.
+    pub body: Option<String>,
+    /// The type of that body; `application/json` unless given, and then the body has to be JSON.
+    pub content_type: Option<String>,
     /// Signs each request: `whsec_` and Base64, or any other text, whose bytes are the key.
     pub secret: Option<Secret>,
     /// More headers, as `Authorization`.
@@ -64,8 +75,28 @@ pub struct WebhookParams {
     pub headers: BTreeMap<String, Secret>,
 }
 
+/// How a webhook is called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum WebhookMethod {
+    /// The usual way.
+    #[default]
+    Post,
+    /// For places that take what they are told as their new state.
+    Put,
+}
+
+impl From<WebhookMethod> for Method {
+    fn from(method: WebhookMethod) -> Self {
+        match method {
+            WebhookMethod::Post => Self::POST,
+            WebhookMethod::Put => Self::PUT,
+        }
+    }
+}
+
 /// Reads the headers; serde's own message would quote a text that was given in their place.
-fn read_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+pub(super) fn read_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
     BTreeMap::deserialize(deserializer)
         .map_err(|_| serde::de::Error::custom("must be an object of names and texts"))
 }
@@ -101,7 +132,11 @@ impl NotifierKind for Webhook {
     }
 
     fn build(&self, params: WebhookParams) -> Result<Arc<dyn Notifier>, ParamsError> {
+        let content_type = parse_content_type(&params)?;
         Ok(Arc::new(WebhookNotifier {
+            method: params.method.into(),
+            body: params.body.as_deref().map(|body| parse_body(body, &content_type)).transpose()?,
+            content_type,
             client: self.outbound.http_client().map_err(|error| ParamsError::new("", error.to_string()))?,
             url: parse_url(&params.url)?,
             key: params.secret.as_ref().map(parse_key).transpose()?,
@@ -125,6 +160,31 @@ fn parse_url(text: &str) -> Result<Url, ParamsError> {
     Ok(url)
 }
 
+fn parse_content_type(params: &WebhookParams) -> Result<HeaderValue, ParamsError> {
+    let wrong = |detail| ParamsError::new("content_type", format!("content_type: {detail}"));
+    let Some(text) = &params.content_type else { return Ok(HeaderValue::from_static(JSON)) };
+    if params.body.is_none() {
+        return Err(wrong("belongs to a body of one's own; give body too, or leave it out"));
+    }
+    let fits = |c: char| c.is_ascii_graphic() || c == ' ';
+    if !text.contains('/') || !text.chars().all(fits) {
+        return Err(wrong("must be a media type, as text/plain; charset=utf-8"));
+    }
+    HeaderValue::from_str(text).map_err(|_| wrong("can't be sent as a header"))
+}
+
+fn parse_body(source: &str, content_type: &HeaderValue) -> Result<Template, ParamsError> {
+    let format = if is_json(content_type) { Format::Json } else { Format::Text };
+    Template::parse("body", source, format)
+}
+
+/// Whether this is JSON, or a format made of it, as `application/problem+json`.
+fn is_json(content_type: &HeaderValue) -> bool {
+    let text = content_type.to_str().unwrap_or_default().to_ascii_lowercase();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
 fn parse_key(secret: &Secret) -> Result<SigningKey, ParamsError> {
     let wrong = |detail| ParamsError::new("secret", detail);
     let bytes = match secret.expose().strip_prefix(ENCODED_SECRET) {
@@ -139,7 +199,7 @@ fn parse_key(secret: &Secret) -> Result<SigningKey, ParamsError> {
     Hmac::new_from_slice(&bytes).map(SigningKey).map_err(|_| wrong("the secret can't be used as a key"))
 }
 
-fn parse_headers(params: &BTreeMap<String, Secret>) -> Result<HeaderMap, ParamsError> {
+pub(super) fn parse_headers(params: &BTreeMap<String, Secret>) -> Result<HeaderMap, ParamsError> {
     if params.len() > MAX_HEADERS {
         return Err(ParamsError::new("headers", format!("at most {MAX_HEADERS} headers can be set")));
     }
@@ -179,7 +239,10 @@ fn wrong_header(name: &str, problem: &str) -> ParamsError {
 #[derive(Debug)]
 struct WebhookNotifier {
     client: reqwest::Client,
+    method: Method,
     url: Url,
+    body: Option<Template>,
+    content_type: HeaderValue,
     key: Option<SigningKey>,
     headers: HeaderMap,
     kind: Webhook,
@@ -192,16 +255,29 @@ impl Notifier for WebhookNotifier {
             .outbound
             .judge_url(&self.url)
             .map_err(|refusal| NotifyError::channel(refusal.to_string()))?;
-        let body = body(notification)?;
+        let body = self.body(notification)?;
         let request = self
             .client
-            .post(self.url.clone())
+            .request(self.method.clone(), self.url.clone())
             .headers(self.headers.clone())
+            .header(CONTENT_TYPE, self.content_type.clone())
             .headers(signed_headers(self.key.as_ref(), &notification.key, self.kind.clock.now(), &body)?)
             .body(body);
         // The answer's body is not read: it is nobody's business here, and may have no end.
         let answer = request.send().await.map_err(|error| unanswered("the webhook", &error))?;
         judge_answer(answer.status(), answer.headers(), self.kind.clock.now())
+    }
+}
+
+impl WebhookNotifier {
+    fn body(&self, notification: &Notification) -> Result<Vec<u8>, NotifyError> {
+        match &self.body {
+            None => body(notification),
+            Some(template) => match template.render(notification) {
+                Ok(body) => Ok(body.into_bytes()),
+                Err(error) => Err(NotifyError::message(error.detail)),
+            },
+        }
     }
 }
 
@@ -235,7 +311,6 @@ fn signed_headers(
     };
     let seconds = (now.as_millis() / 1000).to_string();
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("webhook-id", value(id)?);
     headers.insert("idempotency-key", value(id)?);
     headers.insert("webhook-timestamp", value(&seconds)?);
@@ -301,7 +376,8 @@ fn is_zero(more: &u64) -> bool {
     *more == 0
 }
 
-fn body(notification: &Notification) -> Result<Vec<u8>, NotifyError> {
+/// The usual body.
+pub(super) fn body(notification: &Notification) -> Result<Vec<u8>, NotifyError> {
     let items: Vec<Item<'_>> = notification.items.iter().map(item).collect();
     let Some(first) = notification.items.first().map(item) else {
         return Err(NotifyError::message("the message tells nothing"));

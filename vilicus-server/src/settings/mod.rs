@@ -4,6 +4,7 @@
 //! them over the defaults and judges the whole. Deliberately absent: any read of the environment; whoever calls hands
 //! it in.
 
+mod exec;
 mod file;
 mod limits;
 mod secret;
@@ -19,6 +20,7 @@ use vilicus_core::Millis;
 
 use crate::http::Limits;
 
+pub use exec::ExecLayer;
 pub use file::{FileError, parse as parse_file, read as read_file};
 pub use limits::LimitsLayer;
 pub use secret::{Environment, SecretError, SecretSource, ServerSecret};
@@ -71,6 +73,9 @@ pub struct Layer {
     /// What is refused.
     #[serde(default)]
     pub limits: LimitsLayer,
+    /// Which programs channels may run; only a file can say.
+    #[serde(default)]
+    pub exec: ExecLayer,
 }
 
 /// One value, or a list of them.
@@ -175,6 +180,8 @@ pub struct Settings {
     pub metrics_token: Option<ServerSecret>,
     /// What is refused.
     pub limits: Limits,
+    /// The programs that channels of the kind `exec` may run.
+    pub exec_allow: Vec<PathBuf>,
 }
 
 /// Where the certificate is.
@@ -220,6 +227,9 @@ pub enum SettingsError {
     /// A limit that lets nothing pass.
     #[error("limits.{0} is 0, which lets nothing pass; leave it out for its default")]
     ZeroLimit(&'static str),
+    /// A program that is not named by its whole path.
+    #[error("exec.allow names '{}'; give the whole path of a program, as /usr/local/bin/page, without '..'", .0.display())]
+    ExecPath(PathBuf),
 }
 
 impl Default for Settings {
@@ -240,6 +250,7 @@ impl Default for Settings {
             enroll_token: None,
             metrics_token: None,
             limits: Limits::default(),
+            exec_allow: Vec::new(),
         }
     }
 }
@@ -276,6 +287,7 @@ impl Settings {
                 weak.metrics_token,
             )?,
             limits: limits::resolve(strong.limits, weak.limits)?,
+            exec_allow: exec::resolve(strong.exec, weak.exec)?,
         })
     }
 }
@@ -378,6 +390,7 @@ mod tests {
             ("admin_token = { env = 'NOT_SET' }", "cannot read admin_token"),
             ("enroll_token = 'ääääääääääääääääääääääääääääääääääää'", "printable"),
             ("[limits]\nbody_bytes = 0", "limits.body_bytes"),
+            ("[exec]\nallow = ['page']", "exec.allow names 'page'"),
         ] {
             let error = resolve(text, "").unwrap_err();
             assert!(error.to_string().contains(words), "{text}: {error}");

@@ -20,18 +20,40 @@ pub const RECEIPT: &str = "rLqVuqTRh62UzxtmqiaLzQmVcPgiCy";
 pub struct PushoverStandIn {
     pub http: HttpRecorder,
     faults: Arc<Mutex<VecDeque<Answer>>>,
+    emergency: Arc<Mutex<Emergency>>,
+}
+
+/// Where the emergency stands.
+#[derive(Debug, Clone, Copy, Default)]
+enum Emergency {
+    #[default]
+    Rings,
+    AcknowledgedOn(&'static str),
+    Expired,
 }
 
 impl PushoverStandIn {
     pub async fn start() -> Self {
         let faults = Arc::new(Mutex::new(VecDeque::new()));
         let next = Arc::clone(&faults);
+        let emergency = Arc::new(Mutex::new(Emergency::default()));
+        let standing = Arc::clone(&emergency);
         let http = HttpRecorder::start(move |request| {
             let fault: Option<Answer> = next.lock().unwrap().pop_front();
-            fault.unwrap_or_else(|| answer(request))
+            fault.unwrap_or_else(|| answer(request, *standing.lock().unwrap()))
         })
         .await;
-        Self { http, faults }
+        Self { http, faults, emergency }
+    }
+
+    /// Someone acknowledges the emergency on the device of this name.
+    pub fn acknowledge_on(&self, device: &'static str) {
+        *self.emergency.lock().unwrap() = Emergency::AcknowledgedOn(device);
+    }
+
+    /// Nobody has acknowledged the emergency in time.
+    pub fn expire(&self) {
+        *self.emergency.lock().unwrap() = Emergency::Expired;
     }
 
     /// The next request gets this answer instead of the right one.
@@ -58,7 +80,10 @@ pub fn limit_reached(reset: i64) -> Answer {
         .header("X-Limit-App-Reset", &reset.to_string())
 }
 
-fn answer(request: &Recorded) -> Answer {
+fn answer(request: &Recorded, emergency: Emergency) -> Answer {
+    if request.method == http::Method::GET {
+        return answer_receipt(&request.path, emergency);
+    }
     let form: BTreeMap<String, String> = request.form().into_iter().collect();
     let field = |name: &str| form.get(name).map_or("", String::as_str);
     if field("token") != TOKEN {
@@ -71,6 +96,36 @@ fn answer(request: &Recorded) -> Answer {
         "/1/messages.json" => answer_message(&field),
         _ => refused("receipt", "receipt not found; may be invalid or expired"),
     }
+}
+
+fn answer_receipt(path: &str, emergency: Emergency) -> Answer {
+    let Some(receipt) = path.strip_suffix(&format!(".json?token={TOKEN}")) else {
+        return refused("token", "application token is invalid, see https://pushover.net/api");
+    };
+    if receipt != format!("/1/receipts/{RECEIPT}") {
+        return refused("receipt", "receipt not found; may be invalid or expired");
+    }
+    let (by, device) = match emergency {
+        Emergency::AcknowledgedOn(device) => (USER, device),
+        Emergency::Rings | Emergency::Expired => ("", ""),
+    };
+    let expired = matches!(emergency, Emergency::Expired);
+    Answer::json(
+        200,
+        &json!({
+            "status": 1,
+            "acknowledged": u8::from(!by.is_empty()),
+            "acknowledged_at": if by.is_empty() { 0 } else { 1_360_019_238 },
+            "acknowledged_by": by,
+            "acknowledged_by_device": device,
+            "last_delivered_at": 1_360_001_238,
+            "expired": u8::from(expired),
+            "expires_at": 1_360_019_290,
+            "called_back": 0,
+            "called_back_at": 0,
+            "request": "c0ffee",
+        }),
+    )
 }
 
 fn answer_message<'a>(field: &dyn Fn(&str) -> &'a str) -> Answer {
