@@ -80,11 +80,9 @@ impl WeeklySchedule {
     /// Reads a schedule; parts of it have `zone` when no zone is named at all.
     pub(super) fn parse_in(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
         let (parts, text) = parse::parts(text, zone)?;
-        let zones = parts
-            .iter()
-            .enumerate()
-            .filter(|(at, part)| parts[..*at].iter().all(|one| one.zone != part.zone));
-        let is_always_open = zones.into_iter().any(|(_, part)| covers_the_week(&parts, &part.zone));
+        let is_new = |at: usize| parts[..at].iter().all(|before| before.zone != parts[at].zone);
+        let is_always_open =
+            (0..parts.len()).any(|at| is_new(at) && covers_the_week(&parts, &parts[at].zone));
         Ok(Self { text, parts, is_always_open })
     }
 
@@ -172,29 +170,31 @@ impl Part {
 }
 
 impl Hours {
+    /// The minute after the last, counted from the midnight before the start.
+    fn end(self) -> u16 {
+        if self.end > self.start { self.end } else { self.end + DAY }
+    }
+
     /// The window of the hours that start on this day; `None` when clocks jump over all of it.
     fn on(self, day: Date, zone: &TimeZone) -> Option<Window> {
-        let end = if self.end > self.start { self.end } else { self.end + DAY };
         let at = |minute: u16, pass| {
             let local = day.to_datetime(Time::midnight()).checked_add(i64::from(minute).minutes()).ok()?;
             Some(zone::moment(zone, local, pass))
         };
-        let window = Window { start: at(self.start, Pass::First)?, end: at(end, Pass::Second)? };
+        let window = Window { start: at(self.start, Pass::First)?, end: at(self.end(), Pass::Second)? };
         (window.start < window.end).then_some(window)
     }
 }
 
 /// Whether the parts in this zone leave no minute of the week out: then no change of the clock closes them.
 fn covers_the_week(parts: &[Part], zone: &TimeZone) -> bool {
-    let week = usize::from(DAY) * 7;
-    let mut open = vec![false; week];
+    let day_length = usize::from(DAY);
+    let mut open = vec![false; 7 * day_length];
     for part in parts.iter().filter(|part| part.zone == *zone) {
-        for day in (0..7_usize).filter(|day| part.days >> day & 1 == 1) {
-            for hours in &part.hours {
-                let end = if hours.end > hours.start { hours.end } else { hours.end + DAY };
-                (hours.start..end).for_each(|minute| {
-                    open[(day * usize::from(DAY) + usize::from(minute)) % week] = true;
-                });
+        for (day, hours) in (0..7).flat_map(|day| part.hours.iter().map(move |hours| (day, hours))) {
+            if part.days >> day & 1 == 1 {
+                let minutes = usize::from(hours.start)..usize::from(hours.end());
+                minutes.for_each(|minute| open[(day * day_length + minute) % (7 * day_length)] = true);
             }
         }
     }

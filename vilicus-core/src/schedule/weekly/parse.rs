@@ -38,6 +38,7 @@ pub(super) fn parts(text: &str, zone: Option<&str>) -> Result<(Vec<Part>, String
         }
         (None, None) => (TimeZone::UTC, tidy(text)),
     };
+    readable(&text, EXAMPLE)?;
     Ok((with_zones(read, last), text))
 }
 
