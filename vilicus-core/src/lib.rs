@@ -11,6 +11,7 @@
 //! | know when and why people are told | [`judge`] |
 
 pub mod acknowledgement;
+pub mod availability;
 pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -28,6 +29,7 @@ pub mod params;
 pub mod perfdata;
 pub mod plugin;
 pub mod policy;
+pub mod replay;
 pub mod result;
 pub mod route;
 pub mod schedule;
@@ -53,7 +55,7 @@ pub use notifier::{Notifier, NotifierKind, NotifierRegistry, NotifyError, Receip
 pub use params::ParamsError;
 pub use policy::Policy;
 pub use result::{CheckResult, IntoCheckResult};
-pub use route::{Inhibition, Matcher, Route};
+pub use route::{Inhibition, Labels, Matcher, Route};
 pub use state::CheckState;
 pub use status::{StateType, Status};
 pub use threshold::{Range, Threshold, Thresholds};
