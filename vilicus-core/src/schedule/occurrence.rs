@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp as Moment};
 
 use super::zone::{self, Pass};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 
 /// Local times that are wanted, whatever the zone; in whole seconds.
 pub(super) trait LocalTimes {
@@ -63,9 +63,4 @@ fn next_on_the_wall(times: &impl LocalTimes, zone: &TimeZone, after: Timestamp) 
             _ => return found.map(|found| Timestamp::from_millis(found.as_millisecond())),
         }
     }
-}
-
-/// The last moment that lies so far before the occurrences of which this one may be a part.
-pub(super) fn just_before(moment: Timestamp, span: Millis) -> Timestamp {
-    moment.before(span).before(Millis::new(1))
 }

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::CronSchedule;
 use super::error::ScheduleError;
-use super::occurrence::just_before;
 use super::weekly::WeeklySchedule;
 use super::window::Window;
 use crate::time::{Millis, Timestamp};
 
-/// Occurrences of a cron line that are added up to one window; with more it counts as endless.
-const CHAIN: usize = 10_000;
+/// Occurrences of a cron line that are added up to one window, more than a day has minutes. With more the window
+/// counts as endless, so that a line for every minute costs no more than that.
+const CHAIN: usize = 1_500;
 
 /// When a recurring downtime holds.
 ///
@@ -128,7 +128,9 @@ impl Recurrence {
 /// The start of the first occurrence that runs into the one at `start`, directly or through others.
 fn first(begins: &CronSchedule, duration: Millis, mut start: Timestamp) -> Timestamp {
     for _ in 0..CHAIN {
-        match begins.next_after(just_before(start, duration)) {
+        // One that ends just where this one starts belongs to it: touching windows are one.
+        let touching = start.before(duration).before(Millis::new(1));
+        match begins.next_after(touching) {
             Some(earlier) if earlier < start => start = earlier,
             _ => return start,
         }
