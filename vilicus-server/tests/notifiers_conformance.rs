@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use support::chat::{self, ChatService};
 use support::http_recorder::{Answer, HttpRecorder};
+use support::on_call;
 use support::pushover::{PushoverStandIn, TOKEN, USER};
 use support::scripted_smtp::{Do, Script, ScriptedSmtp};
 use vilicus_core::conformance::notifier::{Breakage, NotifierHarness, check_notifier};
-use vilicus_core::{Notifier, Timestamp, async_trait};
+use vilicus_core::{Notifier, NotifierRegistry, Timestamp, async_trait};
 use vilicus_server::clock::ManualClock;
-use vilicus_server::notifiers::stock_notifiers;
+use vilicus_server::notifiers::{Exec, stock_notifiers};
 use vilicus_server::outbound::OutboundPolicy;
 
 const CANARY: &str = "canary-9d0c";
@@ -155,7 +156,7 @@ impl NotifierHarness for Email {
     }
 }
 
-/// A service of `support::chat`, with the servers that stand in its place.
+/// A service of `support::chat` or `support::on_call`, with the servers that stand in its place.
 struct Chat<'a>(&'a ChatService, Kept<HttpRecorder>);
 
 impl Chat<'_> {
@@ -190,8 +191,52 @@ impl NotifierHarness for Chat<'_> {
     }
 
     fn secrets(&self) -> Vec<String> {
-        vec![chat::CANARY.to_owned(), chat::CANARY_LOGIN.to_owned()]
+        [chat::CANARY, chat::CANARY_LOGIN, on_call::ROUTING_KEY].map(str::to_owned).to_vec()
     }
+}
+
+/// A program, as a shell would run it.
+struct Program;
+
+impl Program {
+    fn script(text: &str) -> Arc<dyn Notifier> {
+        let kinds = NotifierRegistry::new().with(Exec::allowing(["/bin/sh".into()]));
+        kinds.build("exec", &json!({"program": "/bin/sh", "args": ["-c", text]})).unwrap()
+    }
+}
+
+#[async_trait]
+impl NotifierHarness for Program {
+    async fn working(&self) -> Arc<dyn Notifier> {
+        Self::script("cat > /dev/null")
+    }
+
+    async fn broken(&self, breakage: Breakage) -> Option<Arc<dyn Notifier>> {
+        Some(Self::script(match breakage {
+            Breakage::Away => "exit 69",
+            Breakage::Cut => "kill -9 $$",
+            Breakage::Busy => "exit 75",
+            Breakage::LoginRefused => "exit 77",
+            Breakage::MessageRefused => "exit 65",
+            _ => return None,
+        }))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn on_call_services_keep_the_contract() {
+    for service in &on_call::ALL {
+        check_notifier(&Chat(service, Kept::default())).await;
+    }
+}
+
+#[tokio::test]
+async fn programs_keep_the_contract() {
+    check_notifier(&Program).await;
 }
 
 #[tokio::test]

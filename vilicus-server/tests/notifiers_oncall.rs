@@ -153,7 +153,8 @@ async fn pagerduty_learns_of_each_event_what_it_has_a_word_for() {
     }
     let server = HttpRecorder::answering(Answer::status(202)).await;
     pagerduty(&server).notify(&recovery(Receipt::new("taken"))).await.unwrap();
-    let expected = json!({"routing_key": ROUTING_KEY, "event_action": "resolve", "dedup_key": "4f2a-check-7"});
+    let expected =
+        json!({"routing_key": ROUTING_KEY, "event_action": "resolve", "dedup_key": "4f2a-check-7"});
     assert_eq!(bodies(&server), [expected]);
 }
 
@@ -170,7 +171,8 @@ async fn an_event_that_pagerduty_has_is_not_sent_again() {
 
 #[tokio::test]
 async fn an_event_that_pagerduty_refuses_keeps_no_other_back() {
-    let refusal = json!({"status": "invalid event", "message": "Event object is invalid", "errors": ["too bad"]});
+    let refusal =
+        json!({"status": "invalid event", "message": "Event object is invalid", "errors": ["too bad"]});
     let server = faulty_once(0, Answer::json(400, &refusal), Answer::status(202)).await;
     let error = pagerduty(&server).notify(&group()).await.unwrap_err();
     assert_eq!((error.fault(), error.to_string().as_str()), (Message, "PagerDuty answered 400: too bad"));
@@ -183,7 +185,12 @@ async fn each_answer_of_pagerduty_says_what_to_do_next() {
     let table = vec![
         (Answer::json(400, &invalid("'payload.severity' is invalid")), Message, None, "payload.severity"),
         (Answer::json(400, &invalid("Length of 'routing_key' is incorrect")), Channel, None, "routing_key"),
-        (Answer::json(400, &json!({"message": "Invalid routing key canary0123456789abcdefABCDEF4711"})), Channel, None, "***"),
+        (
+            Answer::json(400, &json!({"message": "Invalid routing key canary0123456789abcdefABCDEF4711"})),
+            Channel,
+            None,
+            "***",
+        ),
         (Answer::status(413), Message, None, "413"),
         (Answer::status(403), Retry, None, "403"),
         (Answer::status(429).header("Retry-After", "7"), Retry, Some(7), "429"),
@@ -197,7 +204,8 @@ async fn each_answer_of_pagerduty_says_what_to_do_next() {
 
 #[tokio::test]
 async fn opsgenie_gets_the_documented_alert() {
-    let server = HttpRecorder::answering(Answer::json(202, &json!({"result": "Request will be processed"}))).await;
+    let server =
+        HttpRecorder::answering(Answer::json(202, &json!({"result": "Request will be processed"}))).await;
     opsgenie(&server).notify(&problem()).await.unwrap();
     let requests = server.requests();
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
@@ -283,7 +291,10 @@ async fn twilio_gets_the_documented_form() {
     assert_eq!(request.header("authorization"), login);
     let form: BTreeMap<String, String> = request.form().into_iter().collect();
     assert_eq!((form["To"].as_str(), form["From"].as_str()), ("+15551230001", "+15551230000"));
-    assert!(form["Body"].starts_with("[CRITICAL] web-1 / disk-root: DISK CRITICAL - 97% used\nCRITICAL since"), "{form:?}");
+    assert!(
+        form["Body"].starts_with("[CRITICAL] web-1 / disk-root: DISK CRITICAL - 97% used\nCRITICAL since"),
+        "{form:?}"
+    );
     assert_eq!(form.len(), 3);
 }
 
@@ -302,7 +313,8 @@ async fn a_messaging_service_can_send_in_place_of_a_number() {
 
 #[tokio::test]
 async fn nobody_gets_an_sms_twice_and_one_bad_number_keeps_it_from_no_other() {
-    let unsubscribed = json!({"code": 21610, "message": "Attempt to send to unsubscribed recipient", "status": 400});
+    let unsubscribed =
+        json!({"code": 21610, "message": "Attempt to send to unsubscribed recipient", "status": 400});
     let away = AtomicUsize::new(1);
     let server = HttpRecorder::start(move |request| {
         let form = request.form();

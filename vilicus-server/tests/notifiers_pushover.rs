@@ -221,7 +221,8 @@ async fn an_acknowledgement_on_the_phone_is_learned() {
     assert_eq!(pushover.progress(&receipt).await.unwrap(), Progress::Acknowledged { by });
     stand_in.expire();
     assert_eq!(pushover.progress(&receipt).await.unwrap(), Progress::Settled);
-    let polls = stand_in.paths().into_iter().filter(|path| path.starts_with(&format!("/1/receipts/{RECEIPT}.json?")));
+    let polls =
+        stand_in.paths().into_iter().filter(|path| path.starts_with(&format!("/1/receipts/{RECEIPT}.json?")));
     assert_eq!(polls.count(), 5);
 }
 

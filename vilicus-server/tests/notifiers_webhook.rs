@@ -93,6 +93,65 @@ async fn the_request_is_the_documented_one() {
 }
 
 #[tokio::test]
+async fn a_body_of_ones_own_is_sent_and_signed() {
+    let server = HttpRecorder::answering(Answer::status(200)).await;
+    let mut hostile = problem();
+    hostile.items[0].output = "\"}, {\"admin\": true\r\n{{ key }}\u{1b}</script>".to_owned();
+    let params = json!({
+        "url": server.url(), "secret": "whsec_c2VjcmV0", "method": "PUT",
+        "body": "{\"text\": {{ output }}, \"checks\": [{% for i in items %}{{ i.check | tojson }}{% if not loop.last %}, {% endif %}{% endfor %}]}",
+    });
+    webhook(&params).notify(&hostile).await.unwrap();
+    let requests = server.requests();
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!((request.method.as_str(), request.header("content-type")), ("PUT", "application/json"));
+    let expected = json!({"text": hostile.items[0].output, "checks": ["disk-root"]});
+    assert_eq!(serde_json::from_slice::<Value>(&request.body).unwrap(), expected);
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"secret").unwrap();
+    mac.update(b"k1.1795330925.");
+    mac.update(&request.body);
+    let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
+    assert_eq!(request.header("webhook-signature"), signature);
+}
+
+#[tokio::test]
+async fn a_body_can_be_any_text() {
+    let server = HttpRecorder::answering(Answer::status(200)).await;
+    let params = json!({
+        "url": server.url(), "content_type": "application/x-www-form-urlencoded",
+        "body": "text={{ title | urlencode }}&from={{ previous_status }}&was={{ problem_since }}",
+    });
+    webhook(&params).notify(&problem()).await.unwrap();
+    let request = server.requests().pop().unwrap();
+    assert_eq!(request.header("content-type"), "application/x-www-form-urlencoded");
+    let fields =
+        [("text", "[CRITICAL] web-1 / disk-root: DISK CRITICAL - 97% used"), ("from", "OK"), ("was", "")];
+    assert_eq!(request.form(), fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn a_body_is_checked_when_it_is_written() {
+    let stock = stock_notifiers(OutboundPolicy::default(), Arc::new(ManualClock::new(Timestamp::EPOCH)));
+    for (params, pointer, words) in [
+        (json!({"body": "{\"text\": {{ titel }}}"}), "/body", "did you mean 'title'"),
+        (json!({"body": "{\"text\": \"{{ title }}\"}"}), "/body", "no JSON"),
+        (json!({"body": "{{ title }", "content_type": "text/plain"}), "/body", "line 1"),
+        (json!({"content_type": "text/plain"}), "/content_type", "give body too"),
+        (json!({"body": "x", "content_type": "text"}), "/content_type", "media type"),
+        (json!({"body": "x", "content_type": "text/plain\r\nX-A: b"}), "/content_type", "media type"),
+        (json!({"method": "GET"}), "/method", "PUT"),
+    ] {
+        let mut all = json!({"url": "https://example.com/"});
+        all.as_object_mut().unwrap().extend(params.as_object().unwrap().clone());
+        let vilicus_core::kind::BuildError::Params(error) = stock.build("webhook", &all).unwrap_err() else {
+            panic!("{params}")
+        };
+        assert_eq!(error.pointer, pointer, "{params}: {error}");
+        assert!(error.detail.contains(words), "{params}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_secret_nothing_is_signed() {
     let server = HttpRecorder::answering(Answer::status(200)).await;
     webhook(&json!({"url": server.url()})).notify(&problem()).await.unwrap();

@@ -206,7 +206,12 @@ impl AlertmanagerNotifier {
                     let other = before.filter(|before| *before != labels);
                     posting.alerts.extend(other.map(|other| resolved(notification, item, other, now)));
                     let end = now.after(self.expire);
-                    posting.alerts.push(alert(notification, item, labels.clone(), (item.since.min(now), end)));
+                    posting.alerts.push(alert(
+                        notification,
+                        item,
+                        labels.clone(),
+                        (item.since.min(now), end),
+                    ));
                     posting.open.push(Opened { subject: item.subject.clone(), labels });
                 }
                 Step::Close => {
@@ -249,8 +254,10 @@ impl AlertmanagerNotifier {
 
 /// The labels of the newest alert that was opened for the same check.
 fn opened_before(notification: &Notification, item: &NotificationItem) -> Option<Labels> {
-    let references = notification.earlier.iter().rev().filter_map(|earlier| earlier.receipt.reference.as_deref());
-    let mut opened = references.flat_map(|text| serde_json::from_str::<Vec<Opened>>(text).unwrap_or_default());
+    let references =
+        notification.earlier.iter().rev().filter_map(|earlier| earlier.receipt.reference.as_deref());
+    let mut opened =
+        references.flat_map(|text| serde_json::from_str::<Vec<Opened>>(text).unwrap_or_default());
     opened.find(|opened| opened.subject == item.subject).map(|opened| opened.labels)
 }
 
@@ -321,7 +328,8 @@ mod tests {
     fn notifier(labels: &Value) -> AlertmanagerNotifier {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
         AlertmanagerNotifier {
-            alertmanager: Caller::new(SERVICE, &OutboundPolicy::default(), &clock, Redaction::default()).unwrap(),
+            alertmanager: Caller::new(SERVICE, &OutboundPolicy::default(), &clock, Redaction::default())
+                .unwrap(),
             url: Url::parse("http://localhost/").unwrap(),
             clock,
             labels: serde_json::from_value(labels.clone()).unwrap(),
@@ -345,7 +353,8 @@ mod tests {
 
     #[test]
     fn tags_become_labels_with_names_that_are_possible() {
-        let tags = ["prod", "team=a", "my-key=b", "1st=c", "agent=d", "__name__=e", "empty=", "region=tag", "ä=f"];
+        let tags =
+            ["prod", "team=a", "my-key=b", "1st=c", "agent=d", "__name__=e", "empty=", "region=tag", "ä=f"];
         let notification = about(NotificationEvent::Problem, Status::Warning, &tags);
         let labels = notifier(&json!({"region": "fixed"})).labels(&notification.items[0], "warning");
         let expected = json!({
@@ -366,7 +375,8 @@ mod tests {
         assert_eq!(old.labels, warning.alerts[0].labels);
         assert!(old.ends_at <= Timestamp::from_millis(1_000_000) && old.starts_at <= old.ends_at);
         assert_eq!((new.labels["severity"].as_str(), new.labels["team"].as_str()), ("critical", "b"));
-        let mut recovery = after(after(about(NotificationEvent::Recovery, Status::Ok, &[]), &warning), &critical_posting);
+        let mut recovery =
+            after(after(about(NotificationEvent::Recovery, Status::Ok, &[]), &warning), &critical_posting);
         recovery.items[0].check = "renamed".to_owned();
         let over = notifier.posting(&recovery);
         let [end] = over.alerts.as_slice() else { panic!("{over:?}") };
@@ -385,7 +395,8 @@ mod tests {
     #[test]
     fn without_a_receipt_every_severity_is_resolved() {
         let over = notifier(&json!({})).posting(&about(NotificationEvent::Closed, Status::Critical, &[]));
-        let severities: Vec<&str> = over.alerts.iter().map(|alert| alert.labels["severity"].as_str()).collect();
+        let severities: Vec<&str> =
+            over.alerts.iter().map(|alert| alert.labels["severity"].as_str()).collect();
         assert_eq!(severities, ["warning", "unknown", "critical"]);
     }
 

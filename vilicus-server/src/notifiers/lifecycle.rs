@@ -26,7 +26,9 @@ impl Step {
     pub(super) fn of(notification: &Notification, item: &NotificationItem) -> Self {
         match item.event {
             NotificationEvent::Problem | NotificationEvent::AgentDown => Self::Open,
-            NotificationEvent::Recovery | NotificationEvent::AgentUp | NotificationEvent::Closed => Self::Close,
+            NotificationEvent::Recovery | NotificationEvent::AgentUp | NotificationEvent::Closed => {
+                Self::Close
+            }
             NotificationEvent::Acknowledgement => Self::Acknowledge,
             // Flapping that ends well is told to nobody who heard of no problem before: an alert that it opened
             // would stay open. It is news only of an alert that is open already.
@@ -99,7 +101,10 @@ mod tests {
         let item = notification.items[0].clone();
         assert_eq!(details(&notification, &item), "This is a test: the channel works.\nmore");
         notification.words = Some(words);
-        assert_eq!((summary(&notification, &item).as_str(), details(&notification, &item).as_str()), ("t", "x"));
+        assert_eq!(
+            (summary(&notification, &item).as_str(), details(&notification, &item).as_str()),
+            ("t", "x")
+        );
         notification.more = 1;
         assert_eq!(summary(&notification, &item), item.title());
     }

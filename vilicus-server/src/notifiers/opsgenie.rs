@@ -150,7 +150,10 @@ impl OpsgenieNotifier {
                     if is_changed(item) {
                         // The same alias again only counts; the new state has to be told.
                         add("priority", self.change("priority", item, json!({"priority": priority(item)})));
-                        add("message", self.change("message", item, json!({"message": message(notification, item)})));
+                        add(
+                            "message",
+                            self.change("message", item, json!({"message": message(notification, item)})),
+                        );
                     }
                 }
                 Step::Acknowledge => add("acknowledge", self.end("acknowledge", notification, item)),

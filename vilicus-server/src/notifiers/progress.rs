@@ -112,7 +112,10 @@ mod tests {
             std::future::ready(answer)
         };
         let error = progress.each("k", parts(), deliver).await.unwrap_err();
-        assert_eq!((error.to_string().as_str(), tried.lock().unwrap().as_slice()), ("not now", &["a", "b", "c"][..]));
+        assert_eq!(
+            (error.to_string().as_str(), tried.lock().unwrap().as_slice()),
+            ("not now", &["a", "b", "c"][..])
+        );
         tried.lock().unwrap().clear();
         *faulty.lock().unwrap() = false;
         let refused = progress.each("k", parts(), deliver).await.unwrap();

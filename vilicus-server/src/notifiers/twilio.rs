@@ -13,9 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 use vilicus_core::notifier::NotifyFault;
-use vilicus_core::{
-    Notification, Notifier, NotifierKind, NotifyError, ParamsError, Receipt, async_trait,
-};
+use vilicus_core::{Notification, Notifier, NotifierKind, NotifyError, ParamsError, Receipt, async_trait};
 
 use super::Secret;
 use super::answer::Answer;
@@ -184,7 +182,8 @@ impl Notifier for TwilioNotifier {
     async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
         let body = body(notification);
         let recipients: Vec<(String, &String)> = self.to.iter().map(|to| (to.clone(), to)).collect();
-        let mut refused = self.progress.each(&notification.key, recipients, |to| self.send(to, &body)).await?;
+        let mut refused =
+            self.progress.each(&notification.key, recipients, |to| self.send(to, &body)).await?;
         if refused.len() == self.to.len() {
             return Err(refused.swap_remove(0));
         }
@@ -228,8 +227,8 @@ fn fault_of(code: u64) -> Option<NotifyFault> {
         // Too many requests, the queue is full.
         14_107 | 20_429 | 21_611 | 30_001 => Some(NotifyFault::Retry),
         // Login, suspended account, a sender or a service that can't send.
-        20_003 | 20_005 | 20_006 | 20_404 | 21_212 | 21_603 | 21_606 | 21_659 | 21_660 | 21_701
-        | 21_703 | 21_704 | 21_705 | 30_002 => Some(NotifyFault::Channel),
+        20_003 | 20_005 | 20_006 | 20_404 | 21_212 | 21_603 | 21_606 | 21_659 | 21_660 | 21_701 | 21_703
+        | 21_704 | 21_705 | 30_002 => Some(NotifyFault::Channel),
         // This recipient: no number, not allowed, not verified, unsubscribed, unreachable, no mobile.
         21_211 | 21_214 | 21_217 | 21_265 | 21_408 | 21_604 | 21_608 | 21_610 | 21_612 | 21_614 => {
             Some(NotifyFault::Message)

@@ -96,7 +96,9 @@ impl From<WebhookMethod> for Method {
 }
 
 /// Reads the headers; serde's own message would quote a text that was given in their place.
-pub(super) fn read_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+pub(super) fn read_headers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, Secret>, D::Error> {
     BTreeMap::deserialize(deserializer)
         .map_err(|_| serde::de::Error::custom("must be an object of names and texts"))
 }

@@ -28,7 +28,8 @@ pub(super) fn resolve(strong: ExecLayer, weak: ExecLayer) -> Result<Vec<PathBuf>
 
 /// Whether the path names one program and no other by any detour.
 fn is_whole(path: &Path) -> bool {
-    path.is_absolute() && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+    path.is_absolute()
+        && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
 }
 
 #[cfg(test)]

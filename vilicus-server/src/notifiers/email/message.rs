@@ -109,7 +109,8 @@ fn auto_submitted() -> HeaderValue {
 <title>{{ notification.title() }}</title>
 </head>
 <body style="margin:0;padding:16px;font-family:system-ui,-apple-system,sans-serif;font-size:16px;line-height:1.4">
-{% for item in notification.items %}
+{% if let Some(own) = self::own_text(notification) %}<pre style="margin:0 0 8px;white-space:pre-wrap;overflow-wrap:anywhere;font-family:inherit">{{ own }}</pre>
+{% else %}{% for item in notification.items %}
 <div style="max-width:40em;margin:0 0 20px;padding:0 0 0 12px;border-left:6px solid {{ self::colour(item) }}">
 <p style="margin:0 0 4px"><strong style="color:{{ self::colour(item) }}">{{ self::word(item) }}</strong> <strong>{{ item.place() }}</strong></p>
 <p style="margin:0 0 8px;font-size:14px">{{ self::span(item) }}{% if let Some(previous) = item.previous_status %} · before: {{ previous }}{% endif %}</p>
@@ -121,12 +122,18 @@ fn auto_submitted() -> HeaderValue {
 {% if notification.more > 0 %}<p>… and {{ notification.more }} more.</p>
 {% endif %}{% if let Some(url) = notification.url %}{% if self::is_link(url) %}<p style="overflow-wrap:anywhere"><a href="{{ url }}">{{ url }}</a></p>
 {% endif %}{% endif %}<p style="font-size:13px">You get this because {{ notification.reason }}.</p>
-</body>
+{% endif %}</body>
 </html>
 "#
 )]
 struct Html<'a> {
     notification: &'a Notification,
+}
+
+/// The words of the channel's own template, when it has any for the text.
+fn own_text(notification: &Notification) -> Option<String> {
+    let own = notification.words.as_ref()?.text.as_ref()?;
+    Some(printable(own))
 }
 
 /// A colour with a contrast of at least 3:1 on white and on black.
@@ -165,7 +172,7 @@ fn is_link(url: &str) -> bool {
 mod tests {
     use super::*;
     use vilicus_core::Receipt;
-    use vilicus_core::notification::EarlierMessage;
+    use vilicus_core::notification::{EarlierMessage, Words};
 
     fn mail(notification: &Notification) -> String {
         let from: Mailbox = "Vilicus <vilicus@example.com>".parse().unwrap();
@@ -217,6 +224,17 @@ mod tests {
         for n in [0, 81, 99] {
             assert!(text.contains(&format!("<0193a5c0-0000-7000-8000-{n:012}@example.com>")), "{n}");
         }
+    }
+
+    #[test]
+    fn own_words_stand_in_both_parts() {
+        let mut notification = test();
+        notification.words =
+            Some(Words { title: Some("ours".to_owned()), text: Some("<b>own & text".to_owned()) });
+        let mail = mail(&notification);
+        assert!(mail.contains("Subject: ours"), "{mail}");
+        assert!(mail.contains("<b>own & text") && mail.contains("&#60;b&#62;own &#38; text"), "{mail}");
+        assert!(!mail.contains("You get this because"), "{mail}");
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(super) async fn run(program: &Path, args: &[String], input: &[u8], limit: Du
     let group = Group::led_by(&child);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let ending = {
-        let (input, output, errors) = (feed(child.stdin.take(), input), child.stdout.take(), child.stderr.take());
+        let (input, output, errors) =
+            (feed(child.stdin.take(), input), child.stdout.take(), child.stderr.take());
         let flow = async { tokio::join!(input, keep(output, &mut stdout), keep(errors, &mut stderr)) }.fuse();
         pin_mut!(flow);
         let exited = async {

@@ -18,9 +18,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use vilicus_core::{
-    Notification, Notifier, NotifierKind, NotifyError, ParamsError, Receipt, async_trait,
-};
+use vilicus_core::{Notification, Notifier, NotifierKind, NotifyError, ParamsError, Receipt, async_trait};
 
 use super::seconds::Seconds;
 use super::webhook;
@@ -83,10 +81,14 @@ impl NotifierKind for Exec {
     fn build(&self, params: ExecParams) -> Result<Arc<dyn Notifier>, ParamsError> {
         let ExecParams { program, args, timeout } = params;
         if !program.is_absolute() {
-            return Err(ParamsError::new("program", "program: the path must be absolute, as /usr/local/bin/page"));
+            return Err(ParamsError::new(
+                "program",
+                "program: the path must be absolute, as /usr/local/bin/page",
+            ));
         }
         if !self.allowed.contains(&program) {
-            let mend = "program: not allowed by the server's own settings; name it there: [exec] allow = [\"…\"]";
+            let mend =
+                "program: not allowed by the server's own settings; name it there: [exec] allow = [\"…\"]";
             return Err(ParamsError::new("program", mend));
         }
         check_args(&args)?;
@@ -126,7 +128,8 @@ impl Notifier for ExecNotifier {
         let body = webhook::body(notification)?;
         let ran = child::run(&self.program, &self.args, &body, self.timeout).await;
         judge(ran.map_err(|error| {
-            NotifyError::channel("the program can't be run; see that it is there and executable").source(error)
+            NotifyError::channel("the program can't be run; see that it is there and executable")
+                .source(error)
         })?)
     }
 }
@@ -137,10 +140,14 @@ fn judge(ran: Ran) -> Result<Receipt, NotifyError> {
     let code = match ran.ending {
         Ending::Exited(code) => code,
         Ending::Killed(signal) => {
-            return Err(NotifyError::retry(format!("the program was ended by signal {signal}{separator}{words}")));
+            return Err(NotifyError::retry(format!(
+                "the program was ended by signal {signal}{separator}{words}"
+            )));
         }
         Ending::TimedOut => {
-            return Err(NotifyError::retry(format!("the program took too long and was ended{separator}{words}")));
+            return Err(NotifyError::retry(format!(
+                "the program took too long and was ended{separator}{words}"
+            )));
         }
     };
     let said = format!("the program ended with {code}{separator}{words}");
@@ -182,7 +189,9 @@ mod tests {
         let build = |program: &str, args: &[&str], timeout: Option<&str>| {
             let args = args.iter().map(|&arg| arg.to_owned()).collect();
             let timeout = timeout.map(|text| serde_json::from_value(text.into()).unwrap());
-            kind.build(ExecParams { program: program.into(), args, timeout }).map(|_| ()).map_err(|e| e.pointer)
+            kind.build(ExecParams { program: program.into(), args, timeout })
+                .map(|_| ())
+                .map_err(|e| e.pointer)
         };
         for (program, args, timeout, expected) in [
             ("/usr/local/bin/page", &["a b", "--"][..], Some("40s"), Ok(())),

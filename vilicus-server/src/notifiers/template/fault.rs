@@ -59,6 +59,7 @@ fn unknown(name: &str) -> String {
 
 /// The first line on which this word stands, from 1.
 fn line_of(source: &str, word: &str) -> usize {
-    let stands = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word);
+    let stands =
+        |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word);
     source.lines().position(stands).map_or(1, |index| index + 1)
 }

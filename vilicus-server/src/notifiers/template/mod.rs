@@ -131,7 +131,8 @@ impl Template {
         let context = Value::from(Serde(&Placeholders::of(notification)));
         let mut environment = self.environment();
         environment.set_fuel(Some(BASE_FUEL + placeholders::size(notification)));
-        let rendered = environment.template_from_str(&self.source).and_then(|template| template.render(context));
+        let rendered =
+            environment.template_from_str(&self.source).and_then(|template| template.render(context));
         let text = rendered.map_err(|error| fault::explain(self.name, &self.source, &error))?;
         if text.len() > MAX_BODY {
             return Err(self.fault(format!("makes more than {MAX_BODY} bytes of one message")));
@@ -228,10 +229,16 @@ mod tests {
             ("{{ event }} {{ previous_status }}|{{ runbook_url }}|{{ url }}|", "problem |||"),
             ("{{ output }}", "97% \"used\"\n{{ key }}"),
             ("{% if 'prod' in tags %}!{% endif %}{{ tags | join(',') }}", "!prod"),
-            ("{% for i in items %}{{ i.check | upper }} {{ i.since }}{% endfor %}", "DISK 1970-01-01T00:00:00.000Z"),
+            (
+                "{% for i in items %}{{ i.check | upper }} {{ i.since }}{% endfor %}",
+                "DISK 1970-01-01T00:00:00.000Z",
+            ),
             ("{% set n = items | length + more %}{{ n }}", "1"),
             ("{{ title }}", "[CRITICAL] web-1 / disk: 97% \"used\""),
-            ("{{ state_type }} {{ attempt }}/{{ max_attempts }} {{ key }} {{ reason }}", "hard 0/1 k someone pressed 'send test'"),
+            (
+                "{{ state_type }} {{ attempt }}/{{ max_attempts }} {{ key }} {{ reason }}",
+                "hard 0/1 k someone pressed 'send test'",
+            ),
             ("{{ output[:3] }} {{ output | length }}", "97% 20"),
         ] {
             assert_eq!(rendered(source, Format::Text, &problem()), expected, "{source}");
@@ -242,8 +249,14 @@ mod tests {
     fn mistakes_are_named_with_their_line_and_mend() {
         for (source, words) in [
             ("a\n{{ agnet }}", "text, line 2: there is no placeholder 'agnet'; did you mean 'agent'?"),
-            ("{% if event == 'nothing' %}\n\n{{ outptu }}{% endif %}", "line 3: there is no placeholder 'outptu'; did you mean 'output'"),
-            ("{% for i in items %}\n{{ i.chek }}{% endfor %}", "line 2: there is no 'chek'; did you mean 'check'?"),
+            (
+                "{% if event == 'nothing' %}\n\n{{ outptu }}{% endif %}",
+                "line 3: there is no placeholder 'outptu'; did you mean 'output'",
+            ),
+            (
+                "{% for i in items %}\n{{ i.chek }}{% endfor %}",
+                "line 2: there is no 'chek'; did you mean 'check'?",
+            ),
             ("{{ metrics[0].valeu }}", "line 1: "),
             ("{{ zebra }}", "line 1: there is no placeholder 'zebra'; known are agent, "),
             ("\n{{ agent", "text, line 2: "),
@@ -286,7 +299,8 @@ mod tests {
         let body = rendered("{\"all\": {{ items }}, \"one\": {{ text }}}", Format::Json, &notification);
         let json: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(json["all"][19]["output"], notification.items[0].output);
-        let words = MessageTemplate { title: Some("{{ output }}".to_owned()), text: Some("{{ text }}".to_owned()) };
+        let words =
+            MessageTemplate { title: Some("{{ output }}".to_owned()), text: Some("{{ text }}".to_owned()) };
         let words = words.render(&notification).unwrap();
         assert_eq!(words.title.unwrap().chars().count(), MAX_TITLE);
         assert_eq!(words.text.unwrap().chars().count(), MAX_TEXT);
@@ -295,9 +309,20 @@ mod tests {
     #[test]
     fn nothing_that_an_agent_writes_ends_a_string_of_json() {
         let mut notification = problem();
-        for hostile in ["\", \"admin\": true, \"x\": \"", "\\", "\n\r\u{0}\u{1b}\u{2028}", "{{ key }}", "</script>", "😀\u{202e}"] {
+        for hostile in [
+            "\", \"admin\": true, \"x\": \"",
+            "\\",
+            "\n\r\u{0}\u{1b}\u{2028}",
+            "{{ key }}",
+            "</script>",
+            "😀\u{202e}",
+        ] {
             notification.items[0].output = hostile.to_owned();
-            for source in ["{\"text\": {{ output }}}", "{\"text\": {{ output | tojson }}}", "{\"text\": {{ '' ~ output }}}"] {
+            for source in [
+                "{\"text\": {{ output }}}",
+                "{\"text\": {{ output | tojson }}}",
+                "{\"text\": {{ '' ~ output }}}",
+            ] {
                 let body = rendered(source, Format::Json, &notification);
                 let json: serde_json::Value = serde_json::from_str(&body).unwrap();
                 assert_eq!(json, serde_json::json!({"text": hostile}), "{body}");

@@ -35,8 +35,10 @@ pub(super) const MESSAGE: [&str; 27] = [
 ];
 
 /// What else has a name within them: the fields of a metric and of a loop.
-pub(super) const PARTS: [&str; 12] =
-    ["name", "value", "unit", "warning", "critical", "min", "max", "index", "index0", "first", "last", "length"];
+pub(super) const PARTS: [&str; 12] = [
+    "name", "value", "unit", "warning", "critical", "min", "max", "index", "index0", "first", "last",
+    "length",
+];
 
 /// The context of a template.
 #[derive(Serialize)]

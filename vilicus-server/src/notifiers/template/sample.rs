@@ -1,9 +1,7 @@
 //! The messages that a template is checked against: every event, with everything and with hardly anything, and a
 //! group. What an agent can write is as bad in them as it can be in earnest.
 
-use vilicus_core::{
-    Metric, Notification, NotificationEvent, NotificationItem, Status, Timestamp, Unit,
-};
+use vilicus_core::{Metric, Notification, NotificationEvent, NotificationItem, Status, Timestamp, Unit};
 
 const EVENTS: [NotificationEvent; 9] = [
     NotificationEvent::Problem,
