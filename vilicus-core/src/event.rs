@@ -84,6 +84,8 @@ pub enum Happening {
         began: bool,
         /// What it is for.
         comment: String,
+        /// When it ends, if it began.
+        until: Option<Timestamp>,
     },
     /// A job said that a run began, or left a note. The end of a run is a result.
     Ping {

@@ -41,6 +41,8 @@ pub struct CheckState {
     pub hard_since: Option<Timestamp>,
     /// How often it changed lately.
     pub flapping: Flapping,
+    /// Whether people were told that it flaps.
+    pub flapping_told: bool,
     /// What the pings of a heartbeat said last; `None` for checks of other kinds.
     pub heartbeat: Option<Heartbeat>,
     /// Who is on it.
@@ -51,6 +53,8 @@ pub struct CheckState {
     pub held: Option<Hold>,
     /// A hold is over, and until this moment a fresh result is waited for before anything is told.
     pub settle_until: Option<Timestamp>,
+    /// A problem of what it depends on may be about to be confirmed: until when that was waited for. Once a problem.
+    pub parent_wait: Option<Timestamp>,
     /// When to look again whether there is anything to tell: time alone may make it so.
     pub look_at: Option<Timestamp>,
     /// What the thresholds with `for` or `recover` remember.
@@ -94,11 +98,13 @@ impl Default for CheckState {
             stale: false,
             hard_since: None,
             flapping: Flapping::default(),
+            flapping_told: false,
             heartbeat: None,
             acknowledgement: None,
             begun: Vec::new(),
             held: None,
             settle_until: None,
+            parent_wait: None,
             look_at: None,
             memory: Vec::new(),
             told: Vec::new(),

@@ -95,6 +95,12 @@ pub enum Refusal {
         /// Its id.
         id: u64,
     },
+    /// There is nothing to acknowledge.
+    #[error("check {check} has no problem")]
+    NoProblem {
+        /// The id of the check.
+        check: u64,
+    },
     /// The moment is too old to be kept.
     #[error("{timestamp} is older than results are kept")]
     TooOld {

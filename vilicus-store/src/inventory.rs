@@ -15,8 +15,12 @@ use crate::json::Json;
 pub const AGENT_KIND: &str = "agent";
 /// The kind of a check that hears pings of a job.
 pub const HEARTBEAT_KIND: &str = "heartbeat";
+/// The kind of a check that counts how many others are well.
+pub const AGGREGATE_KIND: &str = "aggregate";
+/// The kind of a check that watches the server itself.
+pub const SELF_KIND: &str = "self";
 /// The kinds that are judged on the server and never sent to an agent.
-pub const SERVER_KINDS: [&str; 3] = [AGENT_KIND, HEARTBEAT_KIND, "aggregate"];
+pub const SERVER_KINDS: [&str; 4] = [AGENT_KIND, HEARTBEAT_KIND, AGGREGATE_KIND, SELF_KIND];
 
 /// An agent: the program on a host, or in an app, that runs checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +92,8 @@ pub struct Check {
     pub depends_on: Vec<CheckId>,
     /// Groups of checks of which one must be up.
     pub depends_on_any: Vec<Vec<CheckId>>,
+    /// The confirmed statuses in which what it depends on counts as down: CRITICAL and UNKNOWN by default.
+    pub depends_on_states: Vec<Status>,
     /// Who made it.
     pub origin: Origin,
     /// The file that manages it.
@@ -187,6 +193,9 @@ impl Check {
         policy
     }
 }
+
+/// The confirmed statuses in which a check counts as down for those that depend on it.
+pub const DOWN_STATES: [Status; 2] = [Status::Critical, Status::Unknown];
 
 /// A template: checks that every agent gets whose labels match, also those that enrol later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

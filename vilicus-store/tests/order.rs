@@ -40,7 +40,9 @@ fn model(attempts: u32, arrived: &[(i64, Status)]) -> CheckState {
 
 async fn state(world: &Fixture) -> CheckState {
     let mut state = world.store.check(world.check).await.unwrap().unwrap().state;
+    // What people were told is not what is compared here.
     state.told.clear();
+    (state.held, state.flapping_told) = (None, false);
     state
 }
 

@@ -26,8 +26,6 @@ pub struct Flapping {
     ring: u32,
     /// Since when it has been flapping.
     pub since: Option<Timestamp>,
-    /// Whether people were told that it flaps.
-    pub told: bool,
 }
 
 impl Flapping {
@@ -107,7 +105,7 @@ fn stop(policy: &Policy, flapping: &mut Flapping) -> Option<Turn> {
     if policy.flap_detection && percent >= policy.flap_low {
         return None;
     }
-    (flapping.since, flapping.told) = (None, false);
+    flapping.since = None;
     Some(Turn { flapping: false, percent })
 }
 

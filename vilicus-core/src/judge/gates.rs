@@ -209,7 +209,8 @@ fn hard(around: &Surroundings<'_>, state: &CheckState, trace: &mut Trace) -> Opt
     held(!hard, Hold::Soft, None)
 }
 
-fn reachable(around: &Surroundings<'_>, _: &CheckState, trace: &mut Trace) -> Option<Held> {
+fn reachable(around: &Surroundings<'_>, state: &CheckState, trace: &mut Trace) -> Option<Held> {
+    let waited_for = |until| state.parent_wait.unwrap_or(until);
     let (hold, until) = match around.reach {
         Reach::Reachable => {
             trace.note(Gate::Reachable, true, || {
@@ -217,13 +218,12 @@ fn reachable(around: &Surroundings<'_>, _: &CheckState, trace: &mut Trace) -> Op
             });
             return None;
         }
-        Reach::AgentDown => (Hold::Unreachable, None),
-        Reach::ParentDown(_) => (Hold::Unreachable, None),
-        Reach::ParentSoft { until, .. } if until <= around.now => {
+        Reach::AgentDown | Reach::ParentDown(_) => (Hold::Unreachable, None),
+        Reach::ParentSoft { until, .. } if waited_for(until) <= around.now => {
             trace.note(Gate::Reachable, true, || "what it depends on was waited for".into());
             return None;
         }
-        Reach::ParentSoft { until, .. } => (Hold::ParentSoft, Some(until)),
+        Reach::ParentSoft { until, .. } => (Hold::ParentSoft, Some(waited_for(until))),
     };
     trace.note(Gate::Reachable, false, || match around.reach {
         Reach::ParentDown(parent) => format!("it depends on {parent}, which is down").into(),

@@ -172,7 +172,7 @@ pub enum DueReason {
 /// `look_at` has not come: the quick way out for what happens most.
 #[must_use]
 pub fn is_settled(policy: &Policy, state: &CheckState, now: Timestamp) -> bool {
-    if state.flapping.is_flapping() && !state.flapping.told {
+    if state.flapping.is_flapping() != state.flapping_told {
         return false;
     }
     let looks_later = state.look_at.is_none_or(|at| now < at);
@@ -202,7 +202,7 @@ pub fn look(around: &Surroundings<'_>, state: &mut CheckState, occasion: Occasio
 
 /// Tells the end to all who know of the problem, unless it flaps: then it waits to see where that settles.
 fn recovered(around: &Surroundings<'_>, state: &mut CheckState, trace: &mut Trace) -> Look {
-    state.settle_until = None;
+    (state.settle_until, state.parent_wait) = (None, None);
     if state.told.is_empty() {
         return Look::default();
     }
@@ -234,6 +234,9 @@ fn problem(
         None => gates::settle(around, state, occasion.fresh, trace),
     };
     if let Some(Held { hold, until }) = held {
+        if hold == Hold::ParentSoft {
+            state.parent_wait = until;
+        }
         let next = until.and_then(|at| Some(Due { at, reason: ends(hold)? }));
         return Look { hold: Some(hold), next, ..Look::default() };
     }
@@ -306,6 +309,10 @@ fn tell_problem(
 
 /// Tells once that a check flaps, when it has a problem while it does: to those who would hear of the problem.
 fn flapping_tells(around: &Surroundings<'_>, state: &mut CheckState, hold: Option<Hold>) -> Vec<Tell> {
+    if !state.flapping.is_flapping() {
+        state.flapping_told = false;
+        return Vec::new();
+    }
     let Some(status) = state.status.filter(|status| status.is_problem()) else {
         return Vec::new();
     };
@@ -314,10 +321,10 @@ fn flapping_tells(around: &Surroundings<'_>, state: &mut CheckState, hold: Optio
         || !matches!(around.reach, Reach::Reachable)
         || around.downtime.is_some()
         || state.acknowledgement.is_some();
-    if !state.flapping.is_flapping() || state.flapping.told || quiet || !others_pass {
+    if state.flapping_told || quiet || !others_pass {
         return Vec::new();
     }
-    state.flapping.told = true;
+    state.flapping_told = true;
     // Looked for as if nobody had been told yet: that it flaps is news to all.
     let fresh = CheckState { told: Vec::new(), hard_since: Some(Timestamp::EPOCH), ..state.clone() };
     let found = destination::find(around, &fresh, status, false, &mut Trace::default());

@@ -8,7 +8,7 @@ use vilicus_core::{
     AgentId, ChannelId, CheckId, CheckResult, Millis, NotificationId, Receipt, Status, Timestamp,
 };
 
-use crate::inventory::{Agent, Channel, Check, CheckSettings, Origin};
+use crate::inventory::{Agent, Channel, ChannelWords, Check, CheckSettings, DOWN_STATES, Origin};
 use crate::json::Json;
 use crate::outbox::{Delivery, OutboxRow, Try};
 use crate::query::{HistoryQuery, HistoryRow, NotificationQuery, Order};
@@ -200,6 +200,7 @@ pub(crate) fn agent(name: &str) -> Agent {
         facts: Json(serde_json::json!({"os": "linux", "cores": 4})),
         ephemeral: false,
         expire_after: None,
+        templates: Vec::new(),
         managed_by: None,
         created_at: NOON,
         last_checkin: None,
@@ -220,9 +221,11 @@ pub(crate) fn check(agent: AgentId, name: &str) -> Check {
         runbook_url: None,
         depends_on: Vec::new(),
         depends_on_any: Vec::new(),
+        depends_on_states: DOWN_STATES.to_vec(),
         origin: Origin::Server,
         managed_by: None,
         delivered_at: None,
+        ping_key: None,
     }
 }
 
@@ -235,6 +238,7 @@ pub(crate) fn channel(name: &str) -> Channel {
         enabled: true,
         rate_limit: None,
         fallback: None,
+        words: ChannelWords::default(),
         digest_above: None,
         managed_by: None,
         paused: None,

@@ -9,16 +9,27 @@ use crate::embedded::effect::Effect;
 use crate::embedded::truth::CheckEntry;
 use crate::embedded::unit::Unit;
 use crate::error::Refusal;
-use crate::inventory::{AGENT_KIND, Agent, Channel, Check, CheckSettings, Origin, Pause, Token};
+use crate::inventory::{AGENT_KIND, Agent, Channel, Check, CheckSettings, DOWN_STATES, Origin, Pause, Token};
 use crate::json::Json;
 use crate::store::{Change, Outcome};
 
-type Changed = Result<u64, Refusal>;
+/// The id of what was changed, or why it was not.
+pub(crate) type Changed = Result<u64, Refusal>;
 
 impl Unit<'_> {
     /// Changes the configuration.
     pub(crate) fn change(&mut self, change: Change, by: &str) -> Result<Outcome, Refusal> {
-        let id = match change {
+        let promised = promised(&change);
+        let id = self.change_object(change, by)?;
+        if let Some((object, number)) = promised {
+            self.given.note(object, number, id);
+        }
+        Ok(Outcome::Id(id))
+    }
+
+    /// Changes an agent, a check, a channel or a token.
+    pub(crate) fn change_object(&mut self, change: Change, by: &str) -> Changed {
+        match change {
             Change::CreateAgent(agent) => self.create_agent(*agent, by),
             Change::UpdateAgent(agent) => self.update_agent(*agent, by),
             Change::DeleteAgent(id) => self.delete_agent(id, by),
@@ -32,11 +43,11 @@ impl Unit<'_> {
             Change::UpdateToken(token) => self.update_token(*token, by),
             Change::UseToken(id) => self.use_token(id),
             Change::DeleteToken(id) => self.delete_token(id, by),
-        }?;
-        Ok(Outcome::Id(id))
+            rule => self.change_rule(rule, by),
+        }
     }
 
-    fn audit(
+    pub(crate) fn audit(
         &mut self,
         action: Action,
         object: &str,
@@ -80,6 +91,8 @@ impl Unit<'_> {
         let config_version = self.next_version();
         self.emit(Effect::Agent { agent: Arc::new(agent), config_version });
         self.rearm(id);
+        // Its labels may lead elsewhere.
+        self.look_at_all();
         Ok(id.get())
     }
 
@@ -116,6 +129,7 @@ impl Unit<'_> {
     }
 
     fn create_check(&mut self, mut check: Check, by: &str) -> Changed {
+        self.given.in_check(&mut check);
         check.id = self.next_check();
         check.delivered_at = None;
         let id = check.id;
@@ -128,6 +142,7 @@ impl Unit<'_> {
     }
 
     fn update_check(&mut self, mut check: Check, by: &str) -> Changed {
+        self.given.in_check(&mut check);
         let id = check.id;
         let Some(entry) = self.truth.checks.get(&id) else {
             return Err(not_found("check", id.get()));
@@ -148,6 +163,8 @@ impl Unit<'_> {
             self.note_change_for(old_agent);
         }
         self.truth.arm_check(id);
+        // What is told of it, and of what depends on it, may be another matter now.
+        self.look_again(id);
         Ok(id.get())
     }
 
@@ -173,12 +190,14 @@ impl Unit<'_> {
     }
 
     fn create_channel(&mut self, mut channel: Channel, by: &str) -> Changed {
+        self.given.in_channel(&mut channel);
         channel.id = self.next_channel();
         channel.paused = None;
         let id = channel.id;
         self.check_channel_name(&channel)?;
         self.audit(Action::Create, "channel", &channel.name, by, (None, None));
         self.emit(Effect::Channel(Arc::new(channel)));
+        self.look_at_all();
         Ok(id.get())
     }
 
@@ -187,13 +206,17 @@ impl Unit<'_> {
         let Some(before) = self.truth.channels.get(&id) else {
             return Err(not_found("channel", id.get()));
         };
-        let was_paused = before.paused.is_some();
+        let (was_paused, was_enabled) = (before.paused.is_some(), before.enabled);
+        self.given.in_channel(&mut channel);
         channel.paused = None;
         self.check_channel_name(&channel)?;
         self.audit(Action::Update, "channel", &channel.name, by, (None, None));
         self.emit(Effect::Channel(Arc::new(channel)));
         if was_paused {
             self.record(self.now, None, None, Happening::Channel { channel: id, fault: None });
+        }
+        if !was_enabled {
+            self.look_at_all();
         }
         Ok(id.get())
     }
@@ -214,6 +237,7 @@ impl Unit<'_> {
                 self.emit(Effect::State { check, state: Box::new(state) });
             }
         }
+        self.forget_channel(id);
         self.emit(Effect::ChannelGone(id));
         self.audit(Action::Delete, "channel", &name, by, (None, None));
         Ok(id.get())
@@ -236,6 +260,7 @@ impl Unit<'_> {
     }
 
     fn create_token(&mut self, mut token: Token, by: &str) -> Changed {
+        self.given.in_token(&mut token);
         token.id = self.next_token();
         let id = token.id;
         self.check_token(&token)?;
@@ -319,12 +344,22 @@ impl Unit<'_> {
     }
 }
 
-fn not_found(object: &'static str, id: u64) -> Refusal {
+pub(crate) fn not_found(object: &'static str, id: u64) -> Refusal {
     Refusal::NotFound { object, id }
 }
 
+/// The number under which a new object may be referred to by what follows in the same commit.
+fn promised(change: &Change) -> Option<(&'static str, u64)> {
+    match change {
+        Change::CreateAgent(agent) => Some(("agent", agent.id.get())),
+        Change::CreateCheck(check) => Some(("check", check.id.get())),
+        Change::CreateChannel(channel) => Some(("channel", channel.id.get())),
+        _ => None,
+    }
+}
+
 /// Whether nobody but `id` holds this text.
-fn free(
+pub(crate) fn free(
     holder: Option<u64>,
     id: u64,
     (object, field): (&'static str, &'static str),
@@ -353,8 +388,10 @@ fn own_check(id: CheckId, agent: AgentId) -> Check {
         runbook_url: None,
         depends_on: Vec::new(),
         depends_on_any: Vec::new(),
+        depends_on_states: DOWN_STATES.to_vec(),
         origin: Origin::Server,
         managed_by: None,
         delivered_at: None,
+        ping_key: None,
     }
 }

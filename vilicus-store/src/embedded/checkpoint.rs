@@ -215,8 +215,11 @@ fn effect_slices(truth: &Truth) -> Result<Vec<Vec<u8>>, EngineError> {
     let channels = truth.channels.values().cloned().map(Effect::Channel);
     let tokens = truth.tokens.values().cloned().map(Effect::Token);
     let messages = truth.queue.rows().cloned().map(Effect::Message);
+    let clocks = truth.problems.clocks();
+    let clocks =
+        clocks.map(|(channel, group, last)| Effect::GroupClock { channel, group: group.to_owned(), last });
     let mut slices = vec![Vec::new()];
-    for effect in agents.chain(channels).chain(tokens).chain(messages) {
+    for effect in agents.chain(channels).chain(tokens).chain(rules(truth)).chain(messages).chain(clocks) {
         if slices.last().is_some_and(|slice: &Vec<u8>| slice.len() >= SLICE_BYTES) {
             slices.push(Vec::new());
         }
@@ -225,6 +228,17 @@ fn effect_slices(truth: &Truth) -> Result<Vec<Vec<u8>>, EngineError> {
         }
     }
     Ok(slices)
+}
+
+/// What is configured of telling.
+fn rules(truth: &Truth) -> impl Iterator<Item = Effect> {
+    let rules = &truth.rules;
+    let routes = rules.routes().unwrap_or_default().iter().cloned().map(Arc::new).map(Effect::Route);
+    let downtimes = rules.downtimes.values().cloned().map(Effect::Downtime);
+    let turns = rules.open.iter().map(|id| Effect::DowntimeTurn { downtime: *id, open: true });
+    let inhibitions = rules.inhibitions.values().cloned().map(Effect::Inhibition);
+    let templates = rules.templates.values().cloned().map(Effect::Template);
+    routes.chain(downtimes).chain(turns).chain(inhibitions).chain(templates)
 }
 
 /// The checkpoint partitions with the records that they follow, in order.

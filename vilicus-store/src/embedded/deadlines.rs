@@ -1,4 +1,4 @@
-//! The moments at which silence itself becomes news, soonest first.
+//! The moments at which silence, or time itself, becomes news, soonest first.
 //!
 //! A result moves the deadline of its check further away, a thousand times a second. So nothing is moved here: an
 //! entry stands for the earliest moment at which there may be news, and is looked at again when it comes.
@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use vilicus_core::{AgentId, CheckId, Timestamp};
+use vilicus_core::{AgentId, CheckId, DowntimeId, Timestamp};
 
 /// What a deadline is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,8 +15,12 @@ pub(crate) enum Watch {
     Agent(AgentId),
     /// An agent that is not missed is retired.
     Expiry(AgentId),
-    /// Results of a check stay out.
+    /// Results of a check, or pings of its job, stay out.
     Check(CheckId),
+    /// Time alone may give a check something to tell.
+    Look(CheckId),
+    /// A window of a downtime opens or closes.
+    Downtime(DowntimeId),
 }
 
 /// The deadlines to come.

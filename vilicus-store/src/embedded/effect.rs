@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
+use vilicus_core::judge::flapping::Flapping;
 use vilicus_core::judge::freshness::Contact;
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, NotificationId, NotificationItem, Status,
-    Timestamp, TokenId,
+    AgentId, ChannelId, CheckId, CheckResult, CheckState, Downtime, DowntimeId, Event, Inhibition,
+    InhibitionId, NotificationId, NotificationItem, Route, RouteId, StateType, Status, TemplateId, Timestamp,
+    TokenId,
 };
 
-use crate::inventory::{Agent, Channel, Check, Token};
+use crate::inventory::{Agent, Channel, Check, Template, Token};
 use crate::outbox::OutboxRow;
 
 /// One change of the truth. The order of the variants is part of the format on disk.
@@ -28,7 +30,12 @@ pub(crate) enum Effect {
     /// A message is like this now: it waits, or it is done.
     Message(Arc<OutboxRow>),
     /// News was merged into a message that waits.
-    News { message: NotificationId, item: Box<NotificationItem>, earlier: Vec<NotificationId> },
+    News {
+        message: NotificationId,
+        check: Option<CheckId>,
+        item: Box<NotificationItem>,
+        earlier: Vec<NotificationId>,
+    },
     /// An agent is like this now.
     Agent { agent: Arc<Agent>, config_version: u64 },
     /// An agent is gone; its checks went before.
@@ -55,6 +62,26 @@ pub(crate) enum Effect {
     Token(Arc<Token>),
     /// A token is gone.
     TokenGone(TokenId),
+    /// A route is like this now.
+    Route(Arc<Route>),
+    /// A route is gone.
+    RouteGone(RouteId),
+    /// A downtime is like this now.
+    Downtime(Arc<Downtime>),
+    /// A downtime is gone.
+    DowntimeGone(DowntimeId),
+    /// A window of a downtime opened or closed.
+    DowntimeTurn { downtime: DowntimeId, open: bool },
+    /// An inhibition is like this now.
+    Inhibition(Arc<Inhibition>),
+    /// An inhibition is gone.
+    InhibitionGone(InhibitionId),
+    /// A template is like this now.
+    Template(Arc<Template>),
+    /// A template is gone.
+    TemplateGone(TemplateId),
+    /// The last message of a group went to a channel.
+    GroupClock { channel: ChannelId, group: String, last: Timestamp },
 }
 
 /// A result that was kept.
@@ -92,16 +119,54 @@ pub(crate) enum Kept {
 /// This is part of the format on disk: recovery moves states by it. What thresholds with `for` remember is moved
 /// apart from it, by the samples themselves.
 pub(crate) fn routine(state: &mut CheckState, status: Status, timestamp: Timestamp, received: Timestamp) {
-    state.window = state.window << 1 | u64::from(status.is_problem());
-    state.good_run = if status.is_problem() { 0 } else { state.good_run.saturating_add(1) };
+    let mut outline = Outline::of(state);
+    outline.routine(status);
+    (state.window, state.good_run, state.flapping) = (outline.window, outline.good_run, outline.flapping);
     state.last_result_at = Some(timestamp);
     state.last_received_at = Some(received);
     state.stale = false;
 }
 
-/// The state without its lists: cheap to copy and to compare.
-pub(crate) fn outline(state: &CheckState) -> CheckState {
-    CheckState { memory: Vec::new(), told: Vec::new(), ..*state }
+/// What a result that is no news leaves as it is or moves as [`routine`] says: cheap to copy and to compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outline {
+    status: Option<Status>,
+    state_type: StateType,
+    attempt: u32,
+    since: Option<Timestamp>,
+    hard_status: Option<Status>,
+    problem_since: Option<Timestamp>,
+    stale: bool,
+    acknowledged: bool,
+    window: u64,
+    good_run: u32,
+    flapping: Flapping,
+}
+
+impl Outline {
+    pub(crate) fn of(state: &CheckState) -> Self {
+        Self {
+            status: state.status,
+            state_type: state.state_type,
+            attempt: state.attempt,
+            since: state.since,
+            hard_status: state.hard_status,
+            problem_since: state.problem_since,
+            stale: state.stale,
+            acknowledged: state.acknowledgement.is_some(),
+            window: state.window,
+            good_run: state.good_run,
+            flapping: state.flapping,
+        }
+    }
+
+    /// Moves it by one more result of the status that it has already.
+    pub(crate) fn routine(&mut self, status: Status) {
+        self.window = self.window << 1 | u64::from(status.is_problem());
+        self.good_run = if status.is_problem() { 0 } else { self.good_run.saturating_add(1) };
+        self.flapping.note_same();
+        self.stale = false;
+    }
 }
 
 /// Adds an effect to the payload of a record.

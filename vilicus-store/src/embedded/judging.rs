@@ -1,21 +1,21 @@
-//! Results, contacts and silence: the judge is asked, and what it says becomes effects.
+//! Results, pings, contacts and silence: the judge is asked, and what it says becomes effects.
+//!
+//! What people are told of it is in `telling.rs`.
 
 use std::sync::Arc;
 
-use vilicus_core::event::{Cause, Happening};
-use vilicus_core::judge::telling::{self, Hold, Subject, Tell, Watched};
-use vilicus_core::judge::{self, Change, Input, Verdict, freshness};
+use vilicus_core::event::Cause;
+use vilicus_core::judge::{self, Input, Verdict, freshness, telling};
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, CheckResult, CheckState, Metric, Millis, StateType, Status, Timestamp,
-    Unit as MetricUnit,
+    AgentId, CheckId, CheckResult, CheckState, Metric, Millis, StateType, Timestamp, Unit as MetricUnit,
 };
 
 use crate::embedded::deadlines::Watch;
-use crate::embedded::effect::{Effect, Kept, ResultEffect, outline, routine};
-use crate::embedded::messages::About;
+use crate::embedded::effect::{Effect, Kept, Outline, ResultEffect};
+use crate::embedded::telling::Judged;
 use crate::embedded::truth::CheckEntry;
 use crate::embedded::unit::Unit;
-use crate::embedded::words::{no_contact, no_result, worded};
+use crate::embedded::words::{no_contact, no_ping, no_result, worded};
 use crate::error::Refusal;
 use crate::inventory::Agent;
 use crate::store::Outcome;
@@ -27,17 +27,6 @@ const OWN_METRICS: [(&str, MetricUnit); 4] = [
     ("buffered", MetricUnit::None),
     ("dropped", MetricUnit::Counter),
 ];
-
-/// A state that was judged, and what is to be said of it.
-struct Judged<'a> {
-    check: CheckId,
-    state: CheckState,
-    verdict: &'a Verdict,
-    cause: Cause,
-    /// The words that people get to read.
-    words: Arc<CheckResult>,
-    problem_since: Option<Timestamp>,
-}
 
 impl Unit<'_> {
     /// Keeps a result, and judges it when it is news.
@@ -74,7 +63,7 @@ impl Unit<'_> {
     }
 
     /// The first moment from `from` on that has no result yet.
-    fn free_moment(&self, entry: &CheckEntry, from: Timestamp) -> Timestamp {
+    pub(crate) fn free_moment(&self, entry: &CheckEntry, from: Timestamp) -> Timestamp {
         if entry.samples.newest().is_none_or(|newest| from > newest) {
             return from;
         }
@@ -92,7 +81,7 @@ impl Unit<'_> {
         };
         let mut state = entry.state.clone();
         let problem_since = state.problem_since;
-        let before = outline(&state);
+        let mut routine_outline = Outline::of(&state);
         let input = Input::Result { result: &result, timestamp };
         let verdict = judge::judge(&entry.policy, &mut state, input, self.now);
         let (status, retry) = (verdict.status, entry.policy.retry_interval);
@@ -102,15 +91,21 @@ impl Unit<'_> {
         }
         let words = worded(&result, verdict.reason.as_deref());
         let soft = state.state_type == StateType::Soft;
-        let judged =
-            Judged { check: id, state, verdict: &verdict, cause: Cause::Result, words, problem_since };
-        let mut routine_state = before;
-        routine(&mut routine_state, status, timestamp, self.now);
-        if outline(&judged.state) == routine_state && !self.has_to_tell(&judged) {
+        routine_outline.routine(status);
+        let is_routine =
+            Outline::of(&state) == routine_outline && telling::is_settled(&entry.policy, &state, self.now);
+        if is_routine {
             self.keep(id, timestamp, &verdict, Kept::Routine, result);
         } else {
             self.keep(id, timestamp, &verdict, Kept::Judged, result);
-            self.settle(judged);
+            self.settle(Judged {
+                check: id,
+                state,
+                verdict,
+                cause: Some(Cause::Result),
+                words,
+                problem_since,
+            });
         }
         if self.truth.checks.get(&id).is_some_and(|entry| entry.queued.is_none()) {
             self.truth.arm_check(id);
@@ -129,7 +124,7 @@ impl Unit<'_> {
         Outcome::Accepted { timestamp, status: verdict.status, retry_in: None }
     }
 
-    fn keep(
+    pub(crate) fn keep(
         &mut self,
         check: CheckId,
         timestamp: Timestamp,
@@ -148,106 +143,6 @@ impl Unit<'_> {
         }));
     }
 
-    /// Whether anyone may have to be told something: the quick way out for what happens most.
-    fn has_to_tell(&self, judged: &Judged<'_>) -> bool {
-        match judged.state.hard_status {
-            Some(Status::Ok) => !judged.state.told.is_empty(),
-            Some(_) => self.hold(judged).is_none() && !self.all_know(judged),
-            None => false,
-        }
-    }
-
-    /// Whether all channels were told of the problem as it is now.
-    fn all_know(&self, judged: &Judged<'_>) -> bool {
-        let Some(entry) = self.truth.checks.get(&judged.check) else {
-            return true;
-        };
-        let told = |id: &ChannelId| judged.state.told(*id).map(|told| told.status);
-        let again = entry.policy.volatile && judged.verdict.status.is_problem();
-        let mut channels = self.truth.channels.values().filter(|channel| channel.enabled);
-        channels.all(|channel| told(&channel.id) == judged.state.hard_status && !again)
-    }
-
-    fn hold(&self, judged: &Judged<'_>) -> Option<Hold> {
-        let entry = self.truth.checks.get(&judged.check)?;
-        let family = self.truth.families.get(&entry.check.agent);
-        let is_own = family.and_then(|family| family.own) == Some(judged.check);
-        let silent = self.truth.agents.get(&entry.check.agent).is_some_and(|agent| agent.silent);
-        telling::hold(&entry.policy, &judged.state, silent && !is_own)
-    }
-
-    /// Tells who has to be told, records the event, and lets the state stand.
-    fn settle(&mut self, mut judged: Judged<'_>) {
-        let Some(entry) = self.truth.checks.get(&judged.check) else {
-            return;
-        };
-        let held = self.hold(&judged);
-        let watched = match judged.cause {
-            Cause::Silent | Cause::Contact => Watched::Agent,
-            Cause::Result | Cause::Stale => Watched::Check,
-        };
-        let channels: Vec<ChannelId> = self
-            .truth
-            .channels
-            .values()
-            .filter(|channel| channel.enabled)
-            .map(|channel| channel.id)
-            .collect();
-        let told = judged.state.told.clone();
-        let policy = Arc::clone(&entry.policy);
-        let agent = entry.check.agent;
-        let tells = telling::tell(&policy, &mut judged.state, watched, &channels, held, judged.verdict);
-        let at = judged
-            .verdict
-            .change
-            .map_or_else(|| judged.state.last_result_at.unwrap_or(self.now), |change| change.at);
-        for tell in &tells {
-            let earlier = told.iter().find(|told| told.channel == tell.channel);
-            let earlier = earlier.map_or_else(Vec::new, |told| told.messages.clone());
-            let item = self.item(tell, &judged, at);
-            let about = About { check: Some(judged.check), agent: Some(agent) };
-            let message = self.tell(tell, about, item, earlier);
-            judged.state.note_message(tell.channel, message);
-        }
-        let held = held.filter(|_| judged.state.status.is_some_and(Status::is_problem));
-        if let Some(change) = judged.verdict.change {
-            self.record_change(&judged, agent, change, held);
-        }
-        self.emit(Effect::State { check: judged.check, state: Box::new(judged.state) });
-    }
-
-    fn item(&self, tell: &Tell, judged: &Judged<'_>, at: Timestamp) -> vilicus_core::NotificationItem {
-        let entry = self.truth.checks.get(&judged.check);
-        let agent = entry.and_then(|entry| self.truth.agents.get(&entry.check.agent));
-        let identity = format!("{}-check-{}", self.truth.instance, judged.check);
-        let of_agent = agent.iter().flat_map(|agent| &agent.agent.tags);
-        let tags: Vec<String> =
-            of_agent.chain(entry.iter().flat_map(|entry| &entry.check.tags)).cloned().collect();
-        let subject = Subject {
-            agent: agent.map_or("", |agent| &agent.agent.name),
-            check: entry.map_or("", |entry| &entry.check.name),
-            subject: &identity,
-            kind: entry.map_or("", |entry| &entry.check.kind),
-            tags: &tags,
-            runbook_url: entry.and_then(|entry| entry.check.runbook_url.as_deref()),
-            result: Some(&judged.words),
-            problem_since: judged.problem_since,
-        };
-        let policy = entry.map(|entry| Arc::clone(&entry.policy)).unwrap_or_default();
-        telling::item(tell, subject, &policy, &judged.state, at, self.now)
-    }
-
-    fn record_change(&mut self, judged: &Judged<'_>, agent: AgentId, change: Change, held: Option<Hold>) {
-        let what = Happening::State {
-            change,
-            cause: judged.cause,
-            attempt: judged.state.attempt,
-            output: judged.words.output.clone(),
-            held,
-        };
-        self.record(change.at, Some(agent), Some(judged.check), what);
-    }
-
     /// Judges silence, or its end.
     fn judge_silence(&mut self, id: CheckId, input: Input<'_>, cause: Cause, words: CheckResult) {
         let Some(entry) = self.truth.checks.get(&id) else {
@@ -256,14 +151,8 @@ impl Unit<'_> {
         let mut state = entry.state.clone();
         let problem_since = state.problem_since;
         let verdict = judge::judge(&entry.policy, &mut state, input, self.now);
-        self.settle(Judged {
-            check: id,
-            state,
-            verdict: &verdict,
-            cause,
-            words: Arc::new(words),
-            problem_since,
-        });
+        let words = Arc::new(words);
+        self.settle(Judged { check: id, state, verdict, cause: Some(cause), words, problem_since });
     }
 
     /// An agent was heard of; it is UP when it was not.
@@ -312,6 +201,7 @@ impl Unit<'_> {
         let (silent, contact) = (entry.silent, entry.contact);
         if silent {
             self.emit(Effect::Silence { agent: id, silent: false });
+            self.release_family(id);
         }
         let own = own.and_then(|own| self.truth.checks.get(&own)).filter(|own| own.check.enabled);
         if let Some(own) = own.filter(|own| silent || own.state.status.is_none()) {
@@ -362,6 +252,14 @@ impl Unit<'_> {
     pub(crate) fn deadlines(&mut self) {
         while let Some((at, watch)) = self.truth.deadlines.pop(self.now) {
             match watch {
+                Watch::Look(id) => {
+                    let entry = self.truth.checks.get_mut(&id);
+                    if let Some(entry) = entry.filter(|entry| entry.look_queued == Some(at)) {
+                        entry.look_queued = None;
+                        self.look_in_time(id);
+                    }
+                }
+                Watch::Downtime(id) => self.turn_downtime(id),
                 Watch::Check(id) => {
                     let entry = self.truth.checks.get_mut(&id);
                     if let Some(entry) = entry.filter(|entry| entry.queued == Some(at)) {
@@ -394,6 +292,9 @@ impl Unit<'_> {
         let Some(deadline) = entry.stale_at(&contact, self.truth.start) else { return };
         if deadline > self.now {
             self.truth.arm_check(id);
+        } else if entry.promise.is_some() {
+            let words = no_ping(&entry.state);
+            self.judge_silence(id, Input::Missed { deadline }, Cause::Missed, words);
         } else if freshness::is_stale(deadline, &contact) {
             let words = no_result(&entry.state);
             self.judge_silence(id, Input::Stale { deadline }, Cause::Stale, words);
@@ -411,6 +312,7 @@ impl Unit<'_> {
         let Some(own) = self.truth.families.get(&id).and_then(|family| family.own) else { return };
         let Some(words) = self.truth.agents.get(&id).map(|agent| no_contact(&agent.contact)) else { return };
         self.emit(Effect::Silence { agent: id, silent: true });
+        self.run_family_of(own);
         self.judge_silence(own, Input::Silent { deadline }, Cause::Silent, words);
     }
 
@@ -420,36 +322,6 @@ impl Unit<'_> {
             Some(_) => self.truth.arm_agent(id),
             None => {}
         }
-    }
-
-    /// Closes what was told of a check that nobody watches any longer, and makes it PENDING.
-    pub(crate) fn close(&mut self, id: CheckId) {
-        let Some(entry) = self.truth.checks.get(&id) else {
-            return;
-        };
-        let mut state = entry.state.clone();
-        let agent = entry.check.agent;
-        let told = state.told.clone();
-        let tells = telling::close(&mut state);
-        let verdict = Verdict {
-            status: state.status.unwrap_or(Status::Unknown),
-            reason: None,
-            judged: false,
-            change: None,
-        };
-        let problem_since = state.problem_since;
-        let words = Arc::new(CheckResult::unknown("no longer watched"));
-        let judged =
-            Judged { check: id, state, verdict: &verdict, cause: Cause::Result, words, problem_since };
-        for tell in &tells {
-            let earlier = told.iter().find(|told| told.channel == tell.channel);
-            let earlier = earlier.map_or_else(Vec::new, |told| told.messages.clone());
-            let item = self.item(tell, &judged, self.now);
-            self.tell(tell, About { check: Some(id), agent: Some(agent) }, item, earlier);
-        }
-        // Older results stay history: the moment of the last one that was judged is kept.
-        let state = CheckState { last_result_at: judged.state.last_result_at, ..CheckState::default() };
-        self.emit(Effect::State { check: id, state: Box::new(state) });
     }
 }
 

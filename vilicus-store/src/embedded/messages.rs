@@ -5,7 +5,9 @@ use std::sync::Arc;
 use vilicus_core::event::Happening;
 use vilicus_core::judge::telling::{LATE, Tell};
 use vilicus_core::merge::merge;
-use vilicus_core::{AgentId, ChannelId, CheckId, Millis, NotificationId, NotificationItem, Timestamp};
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, Millis, NotificationId, NotificationItem, RouteId, Timestamp,
+};
 
 use crate::embedded::effect::Effect;
 use crate::embedded::unit::Unit;
@@ -23,9 +25,28 @@ pub(crate) struct About {
     pub(crate) agent: Option<AgentId>,
 }
 
+/// Where a message goes, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Address {
+    pub(crate) channel: ChannelId,
+    pub(crate) route: Option<RouteId>,
+    pub(crate) group: String,
+    pub(crate) first_try: Timestamp,
+}
+
 /// Merges news into a message. The items beyond the most that it keeps are counted.
-pub(crate) fn merge_into(row: &mut OutboxRow, item: NotificationItem, earlier: &[NotificationId]) {
+pub(crate) fn merge_into(
+    row: &mut OutboxRow,
+    check: Option<CheckId>,
+    item: NotificationItem,
+    earlier: &[NotificationId],
+) {
     merge(&mut row.items, item);
+    if let Some(check) = check.filter(|check| !row.checks.contains(check)) {
+        row.checks.push(check);
+        // A message about several checks is about no agent alone.
+        row.agent = None;
+    }
     if row.items.len() > MAX_ITEMS {
         row.items.truncate(MAX_ITEMS);
         row.more += 1;
@@ -46,33 +67,35 @@ impl Unit<'_> {
         item: NotificationItem,
         earlier: Vec<NotificationId>,
     ) -> NotificationId {
-        let group = about.check.map_or_else(String::new, |check| format!("check-{check}"));
-        self.enqueue(tell.channel, group, about, item, earlier)
+        let last = self.truth.problems.last_message(tell.channel, &tell.group);
+        let first_try = tell.pacing.first_try(item.at, last, self.now);
+        let address =
+            Address { channel: tell.channel, route: tell.route, group: tell.group.clone(), first_try };
+        self.enqueue(address, about, item, earlier)
     }
 
     /// Adds news to the message of its group that was not tried yet, or makes one.
     pub(crate) fn enqueue(
         &mut self,
-        channel: ChannelId,
-        group: String,
+        address: Address,
         about: About,
         item: NotificationItem,
         earlier: Vec<NotificationId>,
     ) -> NotificationId {
-        let queue = &self.truth.queue;
-        if let Some(row) = queue.mergeable(channel, &group) {
-            return self.add_news(row.id, item, earlier);
+        let (queue, channel) = (&self.truth.queue, address.channel);
+        if let Some(row) = queue.mergeable(channel, &address.group) {
+            return self.add_news(row.id, about.check, item, earlier);
         }
         let most = self.truth.channels.get(&channel).and_then(|channel| channel.digest_above);
         let too_many = most.is_some_and(|most| queue.count(channel) >= most as usize);
         if !too_many {
-            return self.new_message(channel, group, about, item, earlier);
+            return self.new_message(address, about, item, earlier);
         }
         match queue.mergeable(channel, DIGEST) {
-            Some(row) => self.add_news(row.id, item, earlier),
+            Some(row) => self.add_news(row.id, about.check, item, earlier),
             None => {
-                let about = About { check: None, agent: None };
-                self.new_message(channel, DIGEST.to_owned(), about, item, earlier)
+                let address = Address { group: DIGEST.to_owned(), ..address };
+                self.new_message(address, About { agent: None, ..about }, item, earlier)
             }
         }
     }
@@ -80,35 +103,37 @@ impl Unit<'_> {
     fn add_news(
         &mut self,
         message: NotificationId,
+        check: Option<CheckId>,
         item: NotificationItem,
         earlier: Vec<NotificationId>,
     ) -> NotificationId {
-        self.emit(Effect::News { message, item: Box::new(item), earlier });
+        self.emit(Effect::News { message, check, item: Box::new(item), earlier });
         message
     }
 
     fn new_message(
         &mut self,
-        channel: ChannelId,
-        group: String,
+        address: Address,
         about: About,
         item: NotificationItem,
         earlier: Vec<NotificationId>,
     ) -> NotificationId {
         let id = self.next_message();
-        let not_before = if self.now.since(item.at) > LATE { self.now.after(SETTLE) } else { self.now };
+        let settled = if self.now.since(item.at) > LATE { self.now.after(SETTLE) } else { self.now };
+        let Address { channel, route, group, first_try } = address;
         self.emit(Effect::Message(Arc::new(OutboxRow {
             id,
             key: format!("{}-{id}", self.truth.instance),
             channel,
+            route,
             group,
-            check: about.check,
+            checks: about.check.into_iter().collect(),
             agent: about.agent,
             items: vec![item],
             more: 0,
             state: OutboxState::Pending,
             created_at: self.now,
-            not_before,
+            not_before: first_try.max(settled),
             try_count: 0,
             tries: Vec::new(),
             receipt: None,
@@ -161,7 +186,8 @@ impl Unit<'_> {
             channel: row.channel,
             outcome: row.state.as_str().to_owned(),
         };
-        let (agent, check) = (row.agent, row.check);
+        let check = if let [check] = row.checks.as_slice() { Some(*check) } else { None };
+        let agent = row.agent;
         self.emit(Effect::Message(Arc::new(row)));
         self.record(self.now, agent, check, what);
     }

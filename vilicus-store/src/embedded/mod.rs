@@ -32,14 +32,20 @@ mod judging;
 mod messages;
 mod names;
 mod period;
+mod pings;
+mod problems;
+mod provisional;
 mod queue;
 mod reads;
 mod record;
 mod recovery;
 mod retention;
 mod rollup;
+mod rule_changes;
+mod rules;
 mod samples;
 mod shared;
+mod telling;
 mod trail;
 mod truth;
 mod unit;
@@ -54,14 +60,17 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use vilicus_core::{AgentId, ChannelId, CheckId, Event, Millis, NotificationId, Timestamp};
+use vilicus_core::judge::telling::Look;
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, Downtime, Event, Inhibition, Millis, NotificationId, Route, Timestamp,
+};
 
 use crate::embedded::recovery::Recovered;
 use crate::embedded::shared::Shared;
 use crate::embedded::writer::{CommitJob, Job, Writer};
 use crate::engine::{Durability, Engine, EngineError, EngineErrorKind};
 use crate::error::StoreError;
-use crate::inventory::{Channel, Token};
+use crate::inventory::{Channel, Template, Token};
 use crate::outbox::OutboxRow;
 use crate::query::{
     AgentFilter, AgentView, CheckFilter, CheckView, EventQuery, HistoryQuery, HistoryRow, NotificationQuery,
@@ -307,6 +316,41 @@ impl<E: Engine> Store for EngineStore<E> {
     async fn channels(&self) -> Result<Vec<Arc<Channel>>, StoreError> {
         self.check_open()?;
         Ok(self.shared.read().channels.values().cloned().collect())
+    }
+
+    async fn routes(&self) -> Result<Vec<Route>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().rules.routes().unwrap_or_default().to_vec())
+    }
+
+    async fn downtimes(&self) -> Result<Vec<Arc<Downtime>>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().rules.downtimes.values().cloned().collect())
+    }
+
+    async fn inhibitions(&self) -> Result<Vec<Arc<Inhibition>>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().rules.inhibitions.values().cloned().collect())
+    }
+
+    async fn templates(&self) -> Result<Vec<Arc<Template>>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().rules.templates.values().cloned().collect())
+    }
+
+    async fn check_by_ping_key(&self, key: &str) -> Result<Option<CheckId>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().names.ping_keys.get(key).copied())
+    }
+
+    async fn explain(&self, check: CheckId, now: Timestamp) -> Result<Option<Look>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().explain(check, now))
+    }
+
+    async fn told(&self, channel: ChannelId) -> Result<Vec<(CheckId, NotificationId)>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.read().told(channel))
     }
 
     async fn tokens(&self) -> Result<Vec<Arc<Token>>, StoreError> {

@@ -13,6 +13,7 @@ pub(crate) struct Names {
     pub(crate) guids: HashMap<String, AgentId>,
     checks: HashMap<AgentId, HashMap<String, CheckId>>,
     pub(crate) channels: HashMap<String, ChannelId>,
+    pub(crate) ping_keys: HashMap<String, CheckId>,
     pub(crate) tokens: HashMap<String, TokenId>,
     pub(crate) hashes: HashMap<[u8; 32], TokenId>,
 }
@@ -45,10 +46,14 @@ impl Names {
     /// A check has this name now.
     pub(crate) fn put_check(&mut self, check: &Check) {
         self.checks.entry(check.agent).or_default().insert(check.name.clone(), check.id);
+        self.ping_keys.extend(check.ping_key.clone().map(|key| (key, check.id)));
     }
 
     /// A check is gone, or has another name.
     pub(crate) fn remove_check(&mut self, check: &Check) {
+        if let Some(key) = &check.ping_key {
+            self.ping_keys.remove(key);
+        }
         if let Some(names) = self.checks.get_mut(&check.agent) {
             names.remove(&check.name);
             if names.is_empty() {

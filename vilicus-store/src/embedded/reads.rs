@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use vilicus_core::{AgentId, CheckId, Event, Millis, NotificationId, StateType, Timestamp, schedule};
+use vilicus_core::judge::telling::{self, Look, Watched};
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, CheckResult, Event, Millis, NotificationId, StateType, Timestamp, schedule,
+};
 
 use crate::embedded::history::{self, Span};
 use crate::embedded::rollup;
 use crate::embedded::shared::Shared;
 use crate::embedded::trail::{self, Entry, Range, Trail};
 use crate::embedded::truth::{AgentEntry, CheckEntry, Truth};
-use crate::embedded::words::{no_contact, no_result};
+use crate::embedded::words::{no_contact, no_ping, no_result};
 use crate::engine::{Engine, EngineError};
 use crate::outbox::OutboxRow;
 use crate::query::{
@@ -50,23 +53,60 @@ impl Truth {
 
     fn view_check(&self, entry: &CheckEntry) -> Option<CheckView> {
         let agent = self.agents.get(&entry.check.agent)?;
-        let family = self.families.get(&entry.check.agent);
-        let is_own = family.and_then(|family| family.own) == Some(entry.check.id);
         Some(CheckView {
             check: Arc::clone(&entry.check),
             agent: Arc::clone(&agent.agent),
             policy: Arc::clone(&entry.policy),
             state: entry.state.clone(),
-            last: if entry.state.stale {
-                Some(Arc::new(no_result(&entry.state)))
-            } else if agent.silent && is_own {
-                Some(Arc::new(no_contact(&agent.contact)))
-            } else {
-                entry.last.clone()
-            },
+            last: self.shown_result(entry),
             next_due: next_due(entry),
-            unreachable: agent.silent && !is_own,
+            unreachable: self.reach(entry).is_down(),
+            downtime_until: self.downtime_until(entry),
         })
+    }
+
+    /// The last result as people get to read it, or that none came.
+    pub(crate) fn shown_result(&self, entry: &CheckEntry) -> Option<Arc<CheckResult>> {
+        let agent = self.agents.get(&entry.check.agent)?;
+        let family = self.families.get(&entry.check.agent);
+        let is_own = family.and_then(|family| family.own) == Some(entry.check.id);
+        let missed = entry.state.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.missed);
+        if entry.state.stale {
+            Some(Arc::new(no_result(&entry.state)))
+        } else if missed {
+            Some(Arc::new(no_ping(&entry.state)))
+        } else if agent.silent && is_own {
+            Some(Arc::new(no_contact(&agent.contact)))
+        } else {
+            entry.last.clone()
+        }
+    }
+
+    /// When the downtime ends that a check is in, the last of several.
+    fn downtime_until(&self, entry: &CheckEntry) -> Option<Timestamp> {
+        let of_check = self.downtimes_of(entry);
+        let open = of_check.filter(|it| self.rules.open.contains(&it.id) && it.flexible.is_none());
+        let windows = open.filter_map(|downtime| Some(downtime.window_at(self.now)?.end));
+        let begun = entry.state.begun.iter().map(|begun| begun.until).filter(|until| *until > self.now);
+        windows.chain(begun).max()
+    }
+
+    /// What the gates say of a check at this moment.
+    pub(crate) fn explain(&self, id: CheckId, now: Timestamp) -> Option<Look> {
+        let entry = self.checks.get(&id)?;
+        let watched =
+            if self.agents.get(&entry.check.agent)?.silent { entry.check.watched() } else { Watched::Check };
+        self.surrounded(id, &entry.state, watched, now, |around| telling::explain(around, &entry.state))
+    }
+
+    /// The newest message that told a channel of each problem that is open and that it knows of.
+    pub(crate) fn told(&self, channel: ChannelId) -> Vec<(CheckId, NotificationId)> {
+        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id));
+        let newest = |entry: &Box<CheckEntry>| {
+            let told = entry.state.told(channel).filter(|_| entry.state.has_hard_problem())?;
+            Some((entry.check.id, *told.messages.last()?))
+        };
+        open.filter_map(newest).collect()
     }
 
     /// Checks as they are now.
@@ -134,7 +174,7 @@ fn runs_after(entry: &CheckEntry, now: Timestamp) -> Option<Millis> {
 }
 
 /// When the next result is expected.
-fn next_due(entry: &CheckEntry) -> Option<Timestamp> {
+pub(crate) fn next_due(entry: &CheckEntry) -> Option<Timestamp> {
     if !entry.check.enabled || !entry.check.runs_on_agent() {
         return None;
     }
@@ -285,7 +325,7 @@ pub(crate) fn notifications(
             id > range.after && range.before.is_none_or(|before| id < before)
         };
         let about = |row: &&Arc<OutboxRow>| {
-            query.checks.is_empty() || row.check.is_some_and(|check| query.checks.contains(&check))
+            query.checks.is_empty() || row.checks.iter().any(|check| query.checks.contains(check))
         };
         truth.queue.rows().filter(in_range).filter(about).filter(|row| wanted(row)).cloned().collect()
     };

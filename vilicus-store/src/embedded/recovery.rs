@@ -44,6 +44,7 @@ pub(crate) fn recover(engine: &dyn Engine, now: Timestamp) -> Result<Option<Reco
         }
     })?;
     truth.queue.freeze();
+    truth.problems.forget_empty_groups();
     truth.arm_all();
     Ok(Some(Recovered {
         truth,

@@ -37,7 +37,7 @@ pub(crate) trait Entry: Clone + Serialize + DeserializeOwned {
     /// When it was written down: decides its partition.
     fn recorded_at(&self) -> Timestamp;
     /// The checks that it is about.
-    fn check(&self) -> Option<CheckId>;
+    fn checks(&self) -> &[CheckId];
     /// The agent that it is about.
     fn agent(&self) -> Option<AgentId>;
 }
@@ -54,8 +54,8 @@ impl Entry for Event {
         self.recorded_at
     }
 
-    fn check(&self) -> Option<CheckId> {
-        self.check
+    fn checks(&self) -> &[CheckId] {
+        self.check.as_slice()
     }
 
     fn agent(&self) -> Option<AgentId> {
@@ -81,8 +81,8 @@ impl Entry for OutboxRow {
         }
     }
 
-    fn check(&self) -> Option<CheckId> {
-        self.check
+    fn checks(&self) -> &[CheckId] {
+        &self.checks
     }
 
     fn agent(&self) -> Option<AgentId> {
@@ -186,7 +186,7 @@ impl<T: Entry> Trail<T> {
 impl Range {
     /// Whether an entry is about what is asked for; its id is not looked at.
     fn wants<T: Entry>(&self, entry: &T) -> bool {
-        let check = entry.check().is_some_and(|check| self.checks.contains(&check));
+        let check = entry.checks().iter().any(|check| self.checks.contains(check));
         let agent = entry.agent().is_some_and(|agent| self.agents.contains(&agent));
         (self.checks.is_empty() || check) && (self.agents.is_empty() || agent)
     }
@@ -209,7 +209,7 @@ pub(crate) fn save<T: Entry>(
         for (part, value) in record::frame(entry.id(), &payload, engine.max_value()).into_iter().enumerate() {
             writes.push((id_key(entry.id(), part), Some(value)));
         }
-        if let Some(check) = entry.check() {
+        for check in entry.checks() {
             writes.push((index_key(BY_CHECK, check.get(), entry.id()), Some(Vec::new())));
         }
         if let Some(agent) = entry.agent() {

@@ -1,23 +1,31 @@
 //! All that the store knows, in memory. One thread changes it, by effects alone; everyone reads it.
 
+mod deadlines;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use vilicus_core::heartbeat::HeartbeatParams;
 use vilicus_core::judge::freshness::{self, Contact, Start};
 use vilicus_core::judge::status;
-use vilicus_core::{AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, Policy, Timestamp, TokenId};
+use vilicus_core::schedule::Expectation;
+use vilicus_core::state::Told;
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, Labels, Millis, Policy, Timestamp, TokenId,
+};
 
-use crate::embedded::deadlines::{Deadlines, Watch};
+use crate::embedded::deadlines::Deadlines;
 use crate::embedded::effect::{Effect, Kept, ResultEffect, routine};
 use crate::embedded::names::Names;
+use crate::embedded::problems::Problems;
 use crate::embedded::queue::Queue;
+use crate::embedded::rules::Rules;
 use crate::embedded::samples::{Samples, Sealed};
 use crate::embedded::trail::Trail;
 use crate::embedded::words::worded;
-use crate::inventory::{AGENT_KIND, Agent, Channel, Check, Token};
+use crate::inventory::{AGENT_KIND, Agent, Channel, Check, HEARTBEAT_KIND, Token};
 use crate::outbox::OutboxRow;
 
 /// All that the store knows.
@@ -28,6 +36,8 @@ pub(crate) struct Truth {
     pub(crate) families: BTreeMap<AgentId, Family>,
     pub(crate) channels: BTreeMap<ChannelId, Arc<Channel>>,
     pub(crate) tokens: BTreeMap<TokenId, Arc<Token>>,
+    pub(crate) rules: Rules,
+    pub(crate) problems: Problems,
     pub(crate) names: Names,
     pub(crate) queue: Queue,
     pub(crate) events: Trail<Event>,
@@ -38,6 +48,8 @@ pub(crate) struct Truth {
     pub(crate) deadlines: Deadlines,
     /// When the server was ready to receive.
     pub(crate) start: Start,
+    /// The moment of the last commit.
+    pub(crate) now: Timestamp,
     /// 128 random bits in hexadecimal digits, made with the store: the first part of every idempotency key.
     pub(crate) instance: String,
     undo: Option<undo::Undo>,
@@ -77,7 +89,18 @@ pub(crate) struct CheckEntry {
     pub(crate) last: Option<Arc<CheckResult>>,
     pub(crate) samples: Samples,
     pub(crate) run_now: Option<Timestamp>,
+    /// What its job promised, when it is a heartbeat.
+    pub(crate) promise: Option<Promise>,
+    /// Its earliest entries among the deadlines.
     pub(crate) queued: Option<Timestamp>,
+    pub(crate) look_queued: Option<Timestamp>,
+}
+
+/// When the job of a heartbeat promised to be heard of.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    expectation: Expectation,
+    grace: Millis,
 }
 
 /// The last ids that were given out.
@@ -87,6 +110,10 @@ pub(crate) struct Ids {
     pub(crate) check: u64,
     pub(crate) channel: u64,
     pub(crate) token: u64,
+    pub(crate) route: u64,
+    pub(crate) downtime: u64,
+    pub(crate) inhibition: u64,
+    pub(crate) template: u64,
     pub(crate) event: u64,
     pub(crate) message: u64,
     pub(crate) version: u64,
@@ -100,6 +127,10 @@ impl Ids {
             check: self.check.max(other.check),
             channel: self.channel.max(other.channel),
             token: self.token.max(other.token),
+            route: self.route.max(other.route),
+            downtime: self.downtime.max(other.downtime),
+            inhibition: self.inhibition.max(other.inhibition),
+            template: self.template.max(other.template),
             event: self.event.max(other.event),
             message: self.message.max(other.message),
             version: self.version.max(other.version),
@@ -116,6 +147,8 @@ impl Truth {
             families: BTreeMap::new(),
             channels: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            rules: Rules::default(),
+            problems: Problems::default(),
             names: Names::default(),
             queue: Queue::default(),
             events: Trail::new(empty_disk),
@@ -124,6 +157,7 @@ impl Truth {
             ids: Ids::default(),
             deadlines: Deadlines::default(),
             start: Start(start),
+            now: start,
             instance,
             undo: None,
         }
@@ -138,7 +172,9 @@ impl Truth {
             Effect::Result(result) => self.apply_result(result),
             Effect::State { check, state } => {
                 if let Some(entry) = self.checks.get_mut(&check) {
-                    entry.state = *state;
+                    let before = std::mem::replace(&mut entry.state, *state);
+                    self.problems.note_state(check, &before.told, &entry.state);
+                    self.index_source(check);
                 }
             }
             Effect::Event(event) => {
@@ -146,8 +182,8 @@ impl Truth {
                 self.events.push(event, sequence);
             }
             Effect::Message(row) => self.apply_message(row, sequence),
-            Effect::News { message, item, earlier } => self.queue.change(message, sequence, |row| {
-                super::messages::merge_into(row, *item, &earlier);
+            Effect::News { message, check, item, earlier } => self.queue.change(message, sequence, |row| {
+                super::messages::merge_into(row, check, *item, &earlier);
             }),
             Effect::Agent { agent, config_version } => self.put_agent(agent, config_version),
             Effect::AgentGone(id) => self.remove_agent(id),
@@ -178,6 +214,84 @@ impl Truth {
             Effect::ChannelGone(id) => self.remove_channel(id),
             Effect::Token(token) => self.put_token(token),
             Effect::TokenGone(id) => self.remove_token(id),
+            rule => self.apply_rule(rule),
+        }
+    }
+
+    /// Effects on what is configured of telling.
+    fn apply_rule(&mut self, effect: Effect) {
+        match effect {
+            Effect::Route(route) => {
+                self.ids.route = self.ids.route.max(route.id.get());
+                self.rules.put_route(Arc::unwrap_or_clone(route));
+            }
+            Effect::RouteGone(id) => self.rules.remove_route(id),
+            Effect::Downtime(downtime) => {
+                self.ids.downtime = self.ids.downtime.max(downtime.id.get());
+                self.rules.downtimes.insert(downtime.id, downtime);
+            }
+            Effect::DowntimeGone(id) => self.rules.remove_downtime(id),
+            Effect::DowntimeTurn { downtime, open: true } => {
+                self.rules.open.insert(downtime);
+            }
+            Effect::DowntimeTurn { downtime, open: false } => {
+                self.rules.open.remove(&downtime);
+            }
+            Effect::Inhibition(inhibition) => {
+                self.ids.inhibition = self.ids.inhibition.max(inhibition.id.get());
+                self.rules.inhibitions.insert(inhibition.id, inhibition);
+                self.index_sources();
+            }
+            Effect::InhibitionGone(id) => {
+                self.rules.inhibitions.remove(&id);
+                self.index_sources();
+            }
+            Effect::Template(template) => {
+                self.ids.template = self.ids.template.max(template.id.get());
+                self.rules.templates.insert(template.id, template);
+            }
+            Effect::TemplateGone(id) => {
+                self.rules.templates.remove(&id);
+            }
+            Effect::GroupClock { channel, group, last } => self.problems.restore_clock(channel, &group, last),
+            // All others are carried out by `apply`.
+            _ => {}
+        }
+    }
+
+    /// What matchers look at in a check; `None` when its agent is not there.
+    pub(crate) fn labels<'a>(&'a self, entry: &'a CheckEntry) -> Option<Labels<'a>> {
+        let agent = self.agents.get(&entry.check.agent)?;
+        Some(Labels {
+            agent: &agent.agent.name,
+            check: &entry.check.name,
+            kind: &entry.check.kind,
+            status: entry.state.hard_status,
+            agent_tags: &agent.agent.tags,
+            check_tags: &entry.check.tags,
+        })
+    }
+
+    /// Notes what a check holds by its problem. Says whether it no longer holds something that it held.
+    pub(crate) fn index_source(&mut self, id: CheckId) -> bool {
+        let Some(entry) = self.checks.get(&id) else { return false };
+        let labels = match self.agents.get(&entry.check.agent) {
+            Some(agent) if entry.state.has_hard_problem() && entry.check.enabled => Some(Labels {
+                agent: &agent.agent.name,
+                check: &entry.check.name,
+                kind: &entry.check.kind,
+                status: entry.state.hard_status,
+                agent_tags: &agent.agent.tags,
+                check_tags: &entry.check.tags,
+            }),
+            _ => None,
+        };
+        self.problems.note_source(id, labels, &self.rules.inhibitions)
+    }
+
+    fn index_sources(&mut self) {
+        for id in self.problems.open.iter().copied().collect::<Vec<_>>() {
+            self.index_source(id);
         }
     }
 
@@ -207,6 +321,9 @@ impl Truth {
 
     fn apply_message(&mut self, row: Arc<OutboxRow>, sequence: u64) {
         self.ids.message = self.ids.message.max(row.id.get());
+        if let Some(last) = row.tries.last() {
+            self.problems.note_message(row.channel, &row.group, last.at);
+        }
         if row.state.is_pending() {
             self.queue.put(row, sequence);
         } else {
@@ -236,6 +353,10 @@ impl Truth {
             }
         }
         self.refresh_policies(id);
+        let checks = self.families.get(&id).map(|family| family.checks.clone()).unwrap_or_default();
+        for check in checks.intersection(&self.problems.open.clone()) {
+            self.index_source(*check);
+        }
     }
 
     /// Makes the policies of all checks of an agent anew: its interval is their default.
@@ -268,15 +389,22 @@ impl Truth {
     fn put_check(&mut self, check: Arc<Check>) {
         let id = check.id;
         self.ids.check = self.ids.check.max(id.get());
-        let entry = match self.checks.remove(&id) {
-            Some(mut entry) => {
-                self.forget_check(&entry.check);
-                entry.check = check;
-                entry
-            }
-            None => Box::new(CheckEntry::new(check)),
+        let Some(mut entry) = self.checks.remove(&id) else {
+            self.insert_check(Box::new(CheckEntry::new(check)));
+            return;
         };
+        let clock = |told: &Told| {
+            let last = self.problems.last_message(told.channel, &told.group)?;
+            Some((told.channel, told.group.clone(), last))
+        };
+        let clocks: Vec<_> = entry.state.told.iter().filter_map(clock).collect();
+        self.forget_check(&entry);
+        entry.check = check;
         self.insert_check(entry);
+        // Another configuration is no other problem: its groups go on.
+        for (channel, group, last) in clocks {
+            self.problems.note_message(channel, &group, last);
+        }
     }
 
     /// Adds a check with all that is remembered of it.
@@ -297,10 +425,17 @@ impl Truth {
             }
         }
         entry.state.memory.retain(|memory| remembers(&entry.policy, &memory.metric));
+        entry.promise = promise(&check);
+        self.problems.note_parents(&check);
+        self.problems.note_state(check.id, &[], &entry.state);
         self.checks.insert(check.id, entry);
+        self.index_source(check.id);
     }
 
-    fn forget_check(&mut self, check: &Check) {
+    fn forget_check(&mut self, entry: &CheckEntry) {
+        let check = &entry.check;
+        self.problems.forget_parents(check);
+        self.problems.forget(check.id, &entry.state.told);
         self.names.remove_check(check);
         if let Some(family) = self.families.get_mut(&check.agent) {
             family.checks.remove(&check.id);
@@ -310,19 +445,21 @@ impl Truth {
 
     fn remove_check(&mut self, id: CheckId) {
         if let Some(entry) = self.checks.remove(&id) {
-            self.forget_check(&entry.check);
+            self.forget_check(&entry);
         }
     }
 
     fn put_channel(&mut self, channel: Arc<Channel>) {
         self.ids.channel = self.ids.channel.max(channel.id.get());
         self.names.put_channel(self.channels.get(&channel.id).map(AsRef::as_ref), &channel);
+        self.rules.switch(channel.id, channel.enabled);
         self.channels.insert(channel.id, channel);
     }
 
     fn remove_channel(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.remove(&id) {
             self.names.remove_channel(&channel);
+            self.rules.switch(id, false);
         }
     }
 
@@ -337,6 +474,16 @@ impl Truth {
             self.names.remove_token(&token);
         }
     }
+}
+
+/// What the job of a check promised, when it is a heartbeat whose parameters can be read.
+fn promise(check: &Check) -> Option<Promise> {
+    if check.kind != HEARTBEAT_KIND {
+        return None;
+    }
+    let params: HeartbeatParams = vilicus_core::params::parse(&check.params.0).ok()?;
+    let expectation = params.expectation().ok()?;
+    Some(Promise { expectation, grace: params.grace.unwrap_or(check.settings.grace) })
 }
 
 /// Whether a policy remembers anything of this metric.
@@ -373,79 +520,22 @@ impl CheckEntry {
             last: None,
             samples: Samples::default(),
             run_now: None,
+            promise: None,
             queued: None,
+            look_queued: None,
         }
     }
 
-    /// When the absence of its results becomes news, if its agent is in contact then.
+    /// When the absence of its results becomes news, if its agent is in contact then; or the absence of its job's pings.
     pub(crate) fn stale_at(&self, contact: &Contact, start: Start) -> Option<Timestamp> {
+        if let (Some(promise), Some(heartbeat), true) =
+            (&self.promise, &self.state.heartbeat, self.check.enabled)
+        {
+            return heartbeat.missed_at(&promise.expectation, promise.grace, start);
+        }
         if !self.check.enabled || !self.check.runs_on_agent() {
             return None;
         }
         freshness::stale_at(&self.policy, &self.state, self.check.delivered_at, contact, start)
-    }
-}
-
-/// Deadlines.
-impl Truth {
-    /// Sets the deadlines of everything.
-    pub(crate) fn arm_all(&mut self) {
-        self.deadlines.clear();
-        for entry in self.agents.values_mut() {
-            (entry.queued, entry.expiry_queued) = (None, None);
-            entry.parked.clear();
-        }
-        for id in self.agents.keys().copied().collect::<Vec<_>>() {
-            self.arm_agent(id);
-        }
-        for entry in self.checks.values_mut() {
-            entry.queued = None;
-        }
-        for id in self.checks.keys().copied().collect::<Vec<_>>() {
-            self.arm_check(id);
-        }
-    }
-
-    /// Sets the deadline of a check, unless an earlier one is set already.
-    pub(crate) fn arm_check(&mut self, id: CheckId) {
-        let Some(entry) = self.checks.get_mut(&id) else { return };
-        let Some(agent) = self.agents.get(&entry.check.agent) else { return };
-        if let Some(at) = entry.stale_at(&agent.contact, self.start)
-            && entry.queued.is_none_or(|queued| at < queued)
-        {
-            entry.queued = Some(at);
-            self.deadlines.push(at, Watch::Check(id));
-        }
-    }
-
-    /// Sets the deadlines of an agent, unless earlier ones are set already.
-    pub(crate) fn arm_agent(&mut self, id: AgentId) {
-        let down_at = self.down_at(id);
-        let expires_at = self.expires_at(id);
-        let Some(entry) = self.agents.get_mut(&id) else { return };
-        if let Some(at) = down_at.filter(|at| entry.queued.is_none_or(|queued| *at < queued)) {
-            entry.queued = Some(at);
-            self.deadlines.push(at, Watch::Agent(id));
-        }
-        if let Some(at) = expires_at.filter(|at| entry.expiry_queued.is_none_or(|queued| *at < queued)) {
-            entry.expiry_queued = Some(at);
-            self.deadlines.push(at, Watch::Expiry(id));
-        }
-    }
-
-    /// When the silence of an agent becomes news; `None` when it is none, or was told.
-    pub(crate) fn down_at(&self, id: AgentId) -> Option<Timestamp> {
-        let entry = self.agents.get(&id).filter(|entry| !entry.silent)?;
-        let own = self.families.get(&id)?.own?;
-        self.checks.get(&own).filter(|own| own.check.enabled)?;
-        entry.contact.down_at(self.start)
-    }
-
-    /// When an agent is retired if it is not heard of.
-    pub(crate) fn expires_at(&self, id: AgentId) -> Option<Timestamp> {
-        let entry = self.agents.get(&id)?;
-        let allowed = entry.agent.expire_after?;
-        let last = entry.contact.last.unwrap_or(entry.agent.created_at);
-        Some(self.start.hold(last.after(allowed), allowed))
     }
 }

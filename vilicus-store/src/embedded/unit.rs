@@ -2,9 +2,14 @@
 
 use std::cell::Cell;
 
-use vilicus_core::{AgentId, ChannelId, CheckId, EventId, NotificationId, Timestamp, TokenId};
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, DowntimeId, EventId, InhibitionId, NotificationId, RouteId, TemplateId,
+    Timestamp, TokenId,
+};
 
 use crate::embedded::effect::{self, Effect};
+use crate::embedded::messages::{About, Address};
+use crate::embedded::provisional::Given;
 use crate::embedded::truth::Truth;
 use crate::engine::EngineError;
 use crate::error::Refusal;
@@ -26,6 +31,8 @@ pub(crate) struct Unit<'a> {
     archive: Archive<'a>,
     /// Results older than this are not kept.
     pub(crate) oldest: Timestamp,
+    /// The ids that this commit gave to what it created.
+    pub(crate) given: Given,
     /// Something could not be read or encoded: nothing of the record may be written.
     broken: Cell<bool>,
 }
@@ -40,7 +47,17 @@ impl<'a> Unit<'a> {
         archive: Archive<'a>,
         oldest: Timestamp,
     ) -> Self {
-        Self { truth, now, sequence, payload, archive, oldest, broken: Cell::new(false) }
+        truth.now = now;
+        Self {
+            truth,
+            now,
+            sequence,
+            payload,
+            archive,
+            oldest,
+            given: Given::default(),
+            broken: Cell::new(false),
+        }
     }
 
     /// Whether something could not be read or encoded: nothing of the record may be written.
@@ -61,6 +78,7 @@ impl<'a> Unit<'a> {
 impl Unit<'_> {
     /// Carries out all inputs in order, or none when a change is refused: then says which.
     pub(crate) fn carry_out(&mut self, inputs: Vec<Input>) -> Result<Vec<Outcome>, (usize, Refusal)> {
+        self.given = Given::default();
         let may_refuse = inputs.iter().any(can_be_refused);
         let before = self.payload.len();
         if may_refuse {
@@ -95,6 +113,13 @@ impl Unit<'_> {
                 }
                 self.emit(Effect::RunNow { check, at: self.now });
             }
+            Input::Acknowledge { check, acknowledgement, tell } => {
+                self.acknowledge(check, acknowledgement, tell)?;
+            }
+            Input::TakeBackAcknowledgement { check, by } => self.take_back_acknowledgement(check, by)?,
+            Input::Ping { check, signal, rid, body } => {
+                return Ok(self.ping(check, signal, rid.as_deref(), body));
+            }
             Input::Delivery { notification, attempt, delivery } => {
                 self.delivered(notification, attempt, delivery);
             }
@@ -103,8 +128,8 @@ impl Unit<'_> {
                 if !self.truth.channels.contains_key(&channel) {
                     return Err(Refusal::NotFound { object: "channel", id: channel.get() });
                 }
-                let about = super::messages::About { check: None, agent: None };
-                self.enqueue(channel, group, about, *item, Vec::new());
+                let address = Address { channel, route: None, group, first_try: self.now };
+                self.enqueue(address, About { check: None, agent: None }, *item, Vec::new());
             }
         }
         Ok(Outcome::Done)
@@ -143,6 +168,22 @@ impl Unit<'_> {
         next(&mut self.truth.ids.token, TokenId::new)
     }
 
+    pub(crate) fn next_route(&mut self) -> RouteId {
+        next(&mut self.truth.ids.route, RouteId::new)
+    }
+
+    pub(crate) fn next_downtime(&mut self) -> DowntimeId {
+        next(&mut self.truth.ids.downtime, DowntimeId::new)
+    }
+
+    pub(crate) fn next_inhibition(&mut self) -> InhibitionId {
+        next(&mut self.truth.ids.inhibition, InhibitionId::new)
+    }
+
+    pub(crate) fn next_template(&mut self) -> TemplateId {
+        next(&mut self.truth.ids.template, TemplateId::new)
+    }
+
     pub(crate) fn next_version(&mut self) -> u64 {
         self.truth.ids.version = self.truth.ids.version.saturating_add(1);
         self.truth.ids.version
@@ -150,7 +191,16 @@ impl Unit<'_> {
 }
 
 fn can_be_refused(input: &Input) -> bool {
-    matches!(input, Input::Change { .. } | Input::Checkin { .. } | Input::Pause { .. } | Input::Tell { .. })
+    !matches!(
+        input,
+        Input::Result { .. }
+            | Input::Contact { .. }
+            | Input::Delivered { .. }
+            | Input::Deadlines
+            | Input::RunNow { .. }
+            | Input::Ping { .. }
+            | Input::Delivery { .. }
+    )
 }
 
 /// The next id. Numbers run out after centuries of a million a second; the last one is then given out again.

@@ -24,6 +24,18 @@ pub(crate) fn no_result(state: &CheckState) -> CheckResult {
     })
 }
 
+/// A job stays out, or its run does not end.
+pub(crate) fn no_ping(state: &CheckState) -> CheckResult {
+    let heartbeat = state.heartbeat.as_ref();
+    let running = heartbeat.and_then(|heartbeat| heartbeat.running.as_ref());
+    let last = heartbeat.and_then(|heartbeat| heartbeat.last_success);
+    CheckResult::critical(match (running, last) {
+        (Some(running), _) => format!("the run that began at {} did not end", running.since),
+        (None, Some(last)) => format!("no ping since {last}"),
+        (None, None) => "no ping".to_owned(),
+    })
+}
+
 /// The agent is silent.
 pub(crate) fn no_contact(contact: &Contact) -> CheckResult {
     CheckResult::critical(

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
-use vilicus_core::{AgentId, ChannelId, CheckId, NotificationId, TokenId};
+use vilicus_core::{
+    AgentId, ChannelId, CheckId, Downtime, DowntimeId, Inhibition, InhibitionId, NotificationId, Route,
+    RouteId, TemplateId, TokenId,
+};
 
 use super::{AgentEntry, CheckEntry, Ids, Truth};
 use crate::embedded::effect::{Effect, ResultEffect};
 use crate::embedded::queue::Queued;
-use crate::inventory::{Channel, Token};
+use crate::inventory::{Channel, Template, Token};
 
 /// How things were before a commit that may be refused.
 #[derive(Debug)]
@@ -27,6 +30,10 @@ enum Before {
     Token(TokenId, Option<Arc<Token>>),
     Message(NotificationId, Option<Queued>),
     Event(u64),
+    Route(RouteId, Option<Box<Route>>),
+    Downtime(DowntimeId, Option<Arc<Downtime>>, bool),
+    Inhibition(InhibitionId, Option<Arc<Inhibition>>),
+    Template(TemplateId, Option<Arc<Template>>),
 }
 
 impl Truth {
@@ -73,6 +80,18 @@ impl Truth {
             Effect::ChannelGone(id) => vec![self.channel_before(*id)],
             Effect::Token(token) => vec![self.token_before(token.id)],
             Effect::TokenGone(id) => vec![self.token_before(*id)],
+            Effect::Route(route) => vec![self.route_before(route.id)],
+            Effect::RouteGone(id) => vec![self.route_before(*id)],
+            Effect::Downtime(downtime) => vec![self.downtime_before(downtime.id)],
+            Effect::DowntimeGone(id) | Effect::DowntimeTurn { downtime: id, .. } => {
+                vec![self.downtime_before(*id)]
+            }
+            Effect::Inhibition(inhibition) => vec![self.inhibition_before(inhibition.id)],
+            Effect::InhibitionGone(id) => vec![self.inhibition_before(*id)],
+            Effect::Template(template) => vec![self.template_before(template.id)],
+            Effect::TemplateGone(id) => vec![self.template_before(*id)],
+            // Only a checkpoint has it.
+            Effect::GroupClock { .. } => Vec::new(),
         };
         if let Some(undo) = &mut self.undo {
             undo.steps.extend(befores);
@@ -97,6 +116,22 @@ impl Truth {
 
     fn token_before(&self, id: TokenId) -> Before {
         Before::Token(id, self.tokens.get(&id).cloned())
+    }
+
+    fn route_before(&self, id: RouteId) -> Before {
+        Before::Route(id, self.rules.route(id).cloned().map(Box::new))
+    }
+
+    fn downtime_before(&self, id: DowntimeId) -> Before {
+        Before::Downtime(id, self.rules.downtimes.get(&id).cloned(), self.rules.open.contains(&id))
+    }
+
+    fn inhibition_before(&self, id: InhibitionId) -> Before {
+        Before::Inhibition(id, self.rules.inhibitions.get(&id).cloned())
+    }
+
+    fn template_before(&self, id: TemplateId) -> Before {
+        Before::Template(id, self.rules.templates.get(&id).cloned())
     }
 
     fn restore(&mut self, before: Before) {
@@ -129,6 +164,36 @@ impl Truth {
                 queued.into_iter().for_each(|queued| self.queue.restore(queued));
             }
             Before::Event(id) => self.events.take_back(id),
+            rule => self.restore_rule(rule),
+        }
+    }
+
+    fn restore_rule(&mut self, before: Before) {
+        match before {
+            Before::Route(id, route) => {
+                self.rules.remove_route(id);
+                route.into_iter().for_each(|route| self.rules.put_route(*route));
+            }
+            Before::Downtime(id, downtime, open) => {
+                self.rules.remove_downtime(id);
+                if let Some(downtime) = downtime {
+                    self.rules.downtimes.insert(id, downtime);
+                    if open {
+                        self.rules.open.insert(id);
+                    }
+                }
+            }
+            Before::Inhibition(id, inhibition) => {
+                self.rules.inhibitions.remove(&id);
+                self.rules.inhibitions.extend(inhibition.map(|inhibition| (id, inhibition)));
+                self.index_sources();
+            }
+            Before::Template(id, template) => {
+                self.rules.templates.remove(&id);
+                self.rules.templates.extend(template.map(|template| (id, template)));
+            }
+            // All others are restored by `restore`.
+            _ => {}
         }
     }
 }
