@@ -30,6 +30,10 @@ fn at(service: &ChatService, url: &str) -> Arc<dyn Notifier> {
     build(service.kind, &(service.params)(url))
 }
 
+fn named(kind: &str) -> &'static ChatService {
+    chat::ALL.iter().find(|service| service.kind == kind).unwrap()
+}
+
 async fn failure(notifier: &dyn Notifier, notification: &Notification) -> NotifyError {
     let error = notifier.notify(notification).await.unwrap_err();
     let shown = format!("{error} {error:?}");
@@ -167,7 +171,7 @@ async fn the_wish_to_be_left_alone_is_read_from_the_body() {
         ("telegram", json!({"ok": false, "error_code": 429, "parameters": {"retry_after": 35}}), 35_000),
         ("matrix", json!({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}), 2500),
     ] {
-        let service = chat::ALL.iter().find(|service| service.kind == kind).unwrap();
+        let service = named(kind);
         let server = HttpRecorder::answering(Answer::json(429, &answer)).await;
         let error = failure(&*at(service, &server.url()), &problem()).await;
         assert_eq!((error.fault(), error.retry_after()), (Retry, Some(Millis::new(millis))), "{kind}");
@@ -220,6 +224,17 @@ async fn an_answer_without_end_is_read_in_part() {
 }
 
 #[tokio::test]
+async fn a_service_that_repeats_a_whole_message_is_understood() {
+    // Telegram writes most letters with six bytes.
+    let text = "\\u0444".repeat(4096);
+    let body = format!(r#"{{"ok": true, "result": {{"text": "{text}", "message_id": 77}}}}"#);
+    let server = HttpRecorder::answering(Answer::Respond { status: 200, headers: Vec::new(), body }).await;
+    let service = named("telegram");
+    let receipt = at(service, &server.url()).notify(&problem()).await.unwrap();
+    assert_eq!(receipt.reference.as_deref(), Some("77"));
+}
+
+#[tokio::test]
 async fn a_recovery_replies_to_the_problem() {
     for (kind, answer, pointer, told) in [
         (
@@ -230,7 +245,7 @@ async fn a_recovery_replies_to_the_problem() {
         ),
         ("matrix", json!({"event_id": "$e:x"}), "/m.relates_to/m.in_reply_to/event_id", json!("$e:x")),
     ] {
-        let service = chat::ALL.iter().find(|service| service.kind == kind).unwrap();
+        let service = named(kind);
         let server = HttpRecorder::answering(Answer::json(200, &answer)).await;
         let notifier = at(service, &server.url());
         let receipt = notifier.notify(&problem()).await.unwrap();
@@ -244,7 +259,7 @@ async fn a_recovery_replies_to_the_problem() {
 #[tokio::test]
 async fn a_matrix_server_can_tell_a_repeated_message() {
     let server = HttpRecorder::answering(Answer::status(500)).await;
-    let service = chat::ALL.iter().find(|service| service.kind == "matrix").unwrap();
+    let service = named("matrix");
     let notifier = at(service, &server.url());
     for notification in [problem(), problem(), recovery(Receipt::default())] {
         failure(&*notifier, &notification).await;

@@ -15,8 +15,9 @@ use super::redaction::Redaction;
 use crate::clock::Clock;
 use crate::outbound::{OutboundPolicy, unanswered};
 
-/// The most of an answer that is read, in bytes; what is needed of one stands in the first few hundred.
-const MAX_ANSWER: usize = 16 * 1024;
+/// The most of an answer that is read, in bytes. Telegram repeats the whole message in its own, with six bytes for
+/// most letters.
+const MAX_ANSWER: usize = 128 * 1024;
 
 /// How errors speak of a service.
 #[derive(Debug, Clone, Copy)]

@@ -28,7 +28,7 @@ impl ChatService {
 }
 
 /// All of them.
-pub const ALL: [ChatService; 8] = [
+pub static ALL: [ChatService; 8] = [
     ChatService {
         kind: "slack",
         params: |url| json!({"url": format!("{url}/services/T0/B0/{CANARY}")}),
