@@ -115,17 +115,16 @@ pub fn begin_flexible<'a>(
     began
 }
 
-/// The downtime at work that ends last, of those that are about the check.
+/// The downtime at work that ends last, of those that are about a check whose problem has begun these flexible ones.
 pub fn planned<'a>(
     downtimes: impl Iterator<Item = &'a Downtime>,
-    state: &CheckState,
+    begun: &[Begun],
     now: Timestamp,
 ) -> Option<Planned<'a>> {
     let until = |downtime: &Downtime| match downtime.flexible {
         None => downtime.window_at(now).map(|window| window.end),
         Some(_) => {
-            let mut begun =
-                state.begun.iter().filter(|begun| begun.downtime == downtime.id && now < begun.until);
+            let mut begun = begun.iter().filter(|begun| begun.downtime == downtime.id && now < begun.until);
             begun.next().map(|begun| begun.until)
         }
     };
@@ -156,7 +155,7 @@ mod tests {
     }
 
     fn until(downtime: &Downtime, state: &CheckState, now: i64) -> Option<Timestamp> {
-        planned([downtime].into_iter(), state, at(now)).map(|planned| planned.until)
+        planned([downtime].into_iter(), &state.begun, at(now)).map(|planned| planned.until)
     }
 
     #[test]

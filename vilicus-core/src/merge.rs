@@ -1,4 +1,5 @@
-//! The one rule for all merging: what a message that was not tried yet says once there is more news.
+//! The one rule for all merging: what a message that was not tried yet says once there is more news about the same
+//! subject; a name may have changed in between.
 //!
 //! | it says | news | it then says |
 //! |---|---|---|
@@ -11,7 +12,7 @@ use crate::notification::{NotificationEvent, NotificationItem};
 
 /// Adds news to what a message tells. What it tells of other things stays as it is.
 pub fn merge(items: &mut Vec<NotificationItem>, news: NotificationItem) {
-    let older = items.iter().rposition(|item| same_place(item, &news));
+    let older = items.iter().rposition(|item| item.subject == news.subject);
     match older {
         Some(at) if replaces(&items[at], &news) => {
             let merged = join(items.remove(at), news);
@@ -20,10 +21,6 @@ pub fn merge(items: &mut Vec<NotificationItem>, news: NotificationItem) {
         }
         _ => items.push(news),
     }
-}
-
-fn same_place(one: &NotificationItem, other: &NotificationItem) -> bool {
-    one.agent == other.agent && one.check == other.check
 }
 
 fn is_problem(event: NotificationEvent) -> bool {
@@ -105,7 +102,7 @@ mod tests {
     #[test]
     fn other_things_stay() {
         let mut other = item(NotificationEvent::Problem, Status::Critical, None, 10);
-        other.check = "other".to_owned();
+        other.subject = "other".to_owned();
         let news = item(NotificationEvent::Recovery, Status::Ok, None, 10);
         let mut items = vec![other.clone()];
         merge(&mut items, news.clone());

@@ -159,8 +159,7 @@ mod tests {
     #[test]
     fn switched_off_it_ends_with_the_next_result() {
         let (mut flapping, _) = percents([true; 8]);
-        let mut policy = Policy::default();
-        policy.flap_detection = false;
+        let policy = Policy { flap_detection: false, ..Policy::default() };
         let turn = step(&policy, &mut flapping, Some(Status::Ok), Status::Ok, Timestamp::EPOCH);
         assert!(turn.is_some_and(|turn| !turn.flapping) && !flapping.is_flapping());
     }

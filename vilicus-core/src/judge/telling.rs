@@ -110,6 +110,9 @@ pub struct Occasion {
 pub struct Look {
     /// Who is told now.
     pub tells: Vec<Tell>,
+    /// Who was told of a problem that is over, by routes that tell no recoveries: what they were not sent yet need not
+    /// be sent any longer.
+    pub unsaid: Vec<Told>,
     /// What keeps a problem from being told, if something does.
     pub hold: Option<Hold>,
     /// When to look again, and why, if time alone calls for it.
@@ -218,7 +221,9 @@ fn recovered(around: &Surroundings<'_>, state: &mut CheckState, trace: &mut Trac
         Watched::Check => NotificationEvent::Recovery,
         Watched::Agent => NotificationEvent::AgentUp,
     };
-    Look { tells: tell_end(around.routes, state, event), ..Look::default() }
+    let is_silent = |told: &&Told| route_of(around.routes, told).is_some_and(|route| !route.send_recovery);
+    let unsaid = state.told.iter().filter(is_silent).cloned().collect();
+    Look { tells: tell_end(around.routes, state, event), unsaid, ..Look::default() }
 }
 
 fn problem(
@@ -253,7 +258,7 @@ fn problem(
     } else {
         destination::find(around, state, status, false, &mut Trace::default()).next
     };
-    Look { tells, hold, next, trace: Vec::new() }
+    Look { tells, hold, next, ..Look::default() }
 }
 
 /// What the end of a hold that comes by itself is called.

@@ -292,7 +292,7 @@ impl<'a> Replay<'a> {
             policy,
             labels,
             reach,
-            downtime: downtime::planned(downtimes.iter(), &self.state, at),
+            downtime: downtime::planned(downtimes.iter(), &self.state.begun, at),
             inhibited_by: None,
             routes,
             channels,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vilicus_core::event::Happening;
 use vilicus_core::judge::telling::{LATE, Tell};
 use vilicus_core::merge::merge;
+use vilicus_core::state::Told;
 use vilicus_core::{
     AgentId, ChannelId, CheckId, Millis, NotificationId, NotificationItem, RouteId, Timestamp,
 };
@@ -17,6 +18,9 @@ use crate::outbox::{Delivery, MAX_ITEMS, MAX_TRIES, OutboxRow, OutboxState, Try}
 const DIGEST: &str = "digest";
 /// What was delivered late waits so long for the rest of its backlog, so that the outcome is told and not each step.
 const SETTLE: Millis = Millis::from_secs(2);
+
+/// Why a message is not sent that waited for more.
+const OVER: &str = "it was over before anyone was told, and the route tells no recoveries";
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +144,26 @@ impl Unit<'_> {
             earlier,
         })));
         id
+    }
+
+    /// Takes what nobody is to be told any longer out of the messages that were not tried yet.
+    pub(crate) fn withdraw(&mut self, unsaid: &[Told], check: CheckId) {
+        let subject = self.truth.subject(check);
+        for told in unsaid {
+            let Some(row) = self.truth.queue.mergeable(told.channel, &told.group) else { continue };
+            if !row.items.iter().any(|item| item.subject == subject) {
+                continue;
+            }
+            let mut row = OutboxRow::clone(row);
+            row.items.retain(|item| item.subject != subject);
+            if row.items.is_empty() {
+                row.state = OutboxState::Suppressed { at: self.now, reason: OVER.to_owned() };
+                self.finish(row);
+            } else {
+                row.checks.retain(|other| *other != check);
+                self.emit(Effect::Message(Arc::new(row)));
+            }
+        }
     }
 
     /// Notes what came of a try.

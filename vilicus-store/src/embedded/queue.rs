@@ -183,6 +183,6 @@ impl Queue {
 
 /// What a message is about: its group, and each thing that it tells of.
 fn places(row: &OutboxRow) -> impl Iterator<Item = (&str, &str)> {
-    let items = row.items.iter().map(|item| (item.agent.as_str(), item.check.as_str()));
-    std::iter::once(("", row.group.as_str())).chain(items)
+    let items = row.items.iter().map(|item| ("subject", item.subject.as_str()));
+    std::iter::once(("group", row.group.as_str())).chain(items)
 }

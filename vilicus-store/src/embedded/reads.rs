@@ -10,6 +10,7 @@ use vilicus_core::{
 use crate::embedded::history::{self, Span};
 use crate::embedded::rollup;
 use crate::embedded::shared::Shared;
+use crate::embedded::telling::World;
 use crate::embedded::trail::{self, Entry, Range, Trail};
 use crate::embedded::truth::{AgentEntry, CheckEntry, Truth};
 use crate::embedded::words::{no_contact, no_ping, no_result};
@@ -96,13 +97,14 @@ impl Truth {
         let entry = self.checks.get(&id)?;
         let watched =
             if self.agents.get(&entry.check.agent)?.silent { entry.check.watched() } else { Watched::Check };
-        self.surrounded(id, &entry.state, watched, now, |around| telling::explain(around, &entry.state))
+        let world = World { hard_status: entry.state.hard_status, begun: &entry.state.begun, watched, now };
+        self.surrounded(id, world, |around| telling::explain(around, &entry.state))
     }
 
     /// The newest message that told a channel of each problem that is open and that it knows of.
     pub(crate) fn told(&self, channel: ChannelId) -> Vec<(CheckId, NotificationId)> {
-        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id));
-        let newest = |entry: &Box<CheckEntry>| {
+        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id)).map(AsRef::as_ref);
+        let newest = |entry: &CheckEntry| {
             let told = entry.state.told(channel).filter(|_| entry.state.has_hard_problem())?;
             Some((entry.check.id, *told.messages.last()?))
         };

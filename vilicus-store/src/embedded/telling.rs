@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vilicus_core::acknowledgement::AcknowledgementEnd;
-use vilicus_core::downtime;
+use vilicus_core::downtime::{self, Begun};
 use vilicus_core::event::{Cause, Happening};
 use vilicus_core::judge::Verdict;
-use vilicus_core::judge::gates::{Hold, Reach};
+use vilicus_core::judge::gates::{self, Hold, Reach};
 use vilicus_core::judge::telling::{self, Look, Occasion, Surroundings, Tell, Watched};
 use vilicus_core::judge::words::{self, Subject};
 use vilicus_core::state::Told;
@@ -67,12 +67,14 @@ impl Unit<'_> {
         let occasion = judged.occasion();
         let mut state = std::mem::take(&mut judged.state);
         let watched = self.watched(&judged);
-        let look = self.truth.surrounded(judged.check, &state.clone(), watched, self.now, |around| {
-            telling::look(around, &mut state, occasion)
-        });
+        let begun = state.begun.clone();
+        let world = World { hard_status: state.hard_status, begun: &begun, watched, now: self.now };
+        let look =
+            self.truth.surrounded(judged.check, world, |around| telling::look(around, &mut state, occasion));
         judged.state = state;
         let look = look.unwrap_or_default();
         self.send(&mut judged, &look.tells, &told_before, agent);
+        self.withdraw(&look.unsaid, judged.check);
         self.record_judged(&judged, agent, look, held_before);
         let (check, after) = (judged.check, Standing::of(&judged.state));
         self.emit(Effect::State { check, state: Box::new(judged.state) });
@@ -108,7 +110,7 @@ impl Unit<'_> {
     fn item(&self, tell: &Tell, judged: &Judged, at: Timestamp) -> NotificationItem {
         let entry = self.truth.checks.get(&judged.check);
         let agent = entry.and_then(|entry| self.truth.agents.get(&entry.check.agent));
-        let identity = format!("{}-check-{}", self.truth.instance, judged.check);
+        let identity = self.truth.subject(judged.check);
         let of_agent = agent.iter().flat_map(|agent| &agent.agent.tags);
         let tags: Vec<String> =
             of_agent.chain(entry.iter().flat_map(|entry| &entry.check.tags)).cloned().collect();
@@ -350,9 +352,8 @@ impl Unit<'_> {
         let mut wanted: BTreeSet<CheckId> = self.truth.problems.children(id).into_iter().collect();
         wanted.extend(self.truth.checks.get(&id).into_iter().flat_map(|entry| parents(&entry.check)));
         for check in wanted {
-            let entry = self.truth.checks.get(&check);
-            let runs = |it: &&Box<CheckEntry>| it.check.enabled && it.check.runs_on_agent();
-            if entry.filter(runs).is_some_and(|entry| entry.run_now.is_none()) {
+            let runs = |it: &CheckEntry| it.check.enabled && it.check.runs_on_agent() && it.run_now.is_none();
+            if self.truth.checks.get(&check).is_some_and(|entry| runs(entry)) {
                 self.emit(Effect::RunNow { check, at: self.now });
             }
         }
@@ -373,19 +374,27 @@ impl Unit<'_> {
     }
 }
 
+/// What of a check's state its surroundings depend on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) hard_status: Option<Status>,
+    pub(crate) begun: &'a [Begun],
+    pub(crate) watched: Watched,
+    pub(crate) now: Timestamp,
+}
+
 /// The world around a check.
 impl Truth {
-    /// Asks something in the world around a check with this state.
+    /// Asks something in the world around a check.
     pub(crate) fn surrounded<R>(
         &self,
         id: CheckId,
-        state: &CheckState,
-        watched: Watched,
-        now: Timestamp,
+        world: World<'_>,
         ask: impl FnOnce(&Surroundings<'_>) -> R,
     ) -> Option<R> {
+        let World { hard_status, begun, watched, now } = world;
         let entry = self.checks.get(&id)?;
-        let labels = self.labels(entry)?.with_status(state.hard_status);
+        let labels = self.labels(entry)?.with_status(hard_status);
         let names = |parent: &CheckEntry| self.place(parent);
         let (parent, inhibitor);
         let reach = match self.reach(entry) {
@@ -414,12 +423,12 @@ impl Truth {
             policy: &entry.policy,
             labels,
             reach,
-            downtime: downtime::planned(self.downtimes_of(entry), state, now),
+            downtime: downtime::planned(self.downtimes_of(entry), begun, now),
             inhibited_by,
             routes: self.rules.routes(),
             channels: &self.rules.channels,
             last_message: &|channel, group| self.problems.last_message(channel, group),
-            fresh_by: self.fresh_by(entry),
+            fresh_by: self.fresh_by(entry, now),
             now,
         }))
     }
@@ -437,10 +446,12 @@ impl Truth {
         format!("{agent}/{}", entry.check.name)
     }
 
-    /// When the next result of a check is expected, if one is.
-    fn fresh_by(&self, entry: &CheckEntry) -> Option<Timestamp> {
-        let heard = self.agents.get(&entry.check.agent).is_some_and(|agent| !agent.silent);
-        crate::embedded::reads::next_due(entry).filter(|_| heard && !entry.state.stale)
+    /// When the next result of a check is expected, if one is. An agent that has just come back runs its checks soon.
+    fn fresh_by(&self, entry: &CheckEntry, now: Timestamp) -> Option<Timestamp> {
+        let agent =
+            self.agents.get(&entry.check.agent).filter(|agent| !agent.silent && !entry.state.stale)?;
+        let due = crate::embedded::reads::next_due(entry)?;
+        if due > now { Some(due) } else { Some(agent.contact.since?.after(gates::SETTLE)) }
     }
 
     /// A check whose problem makes that of a check with these labels not worth telling.

@@ -259,6 +259,11 @@ impl Truth {
         }
     }
 
+    /// What a check is called in messages: the same whatever its name.
+    pub(crate) fn subject(&self, check: CheckId) -> String {
+        format!("{}-check-{check}", self.instance)
+    }
+
     /// What matchers look at in a check; `None` when its agent is not there.
     pub(crate) fn labels<'a>(&'a self, entry: &'a CheckEntry) -> Option<Labels<'a>> {
         let agent = self.agents.get(&entry.check.agent)?;
