@@ -8,7 +8,12 @@
 //! | check something of your own | [`Check`], [`check::from_fn`], [`IntoCheckResult`] |
 //! | give others a configurable kind of check | [`CheckKind`], [`KindRegistry`] |
 //! | tell people in a way of your own | [`Notifier`], [`NotifierKind`] |
-//! | know when and why people are told | [`judge`] |
+//! | know when and why people are told | [`judge`], [`judge::telling`], [`judge::gates`] |
+//! | say who is told of what | [`route`]: [`Route`], [`Matcher`], [`Inhibition`] |
+//! | plan silence | [`downtime`], [`acknowledgement`] |
+//! | hear of jobs that stay out | [`heartbeat`] |
+//! | speak of times of day and week, in any zone | [`schedule`] |
+//! | judge stored results again under another policy | [`replay`] |
 
 pub mod acknowledgement;
 pub mod availability;
