@@ -27,7 +27,7 @@ pub struct OutboxRow {
     pub route: Option<RouteId>,
     /// What merges: `check-7`, `route-3:agent=web-1`, or `digest`.
     pub group: String,
-    /// The checks that it is about.
+    /// The checks that it is about, by id.
     pub checks: Vec<CheckId>,
     /// The agent that it is about, when it is about one alone.
     pub agent: Option<AgentId>,

@@ -199,6 +199,8 @@ pub fn look(around: &Surroundings<'_>, state: &mut CheckState, occasion: Occasio
     look.tells.extend(flapping_tells(around, state, look.hold));
     look.trace = trace.gates;
     state.held = look.hold;
+    // A look that asks for another at once would never end.
+    look.next = look.next.filter(|next| next.at > around.now);
     state.look_at = look.next.map(|next| next.at);
     look
 }

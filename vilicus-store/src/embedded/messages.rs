@@ -46,8 +46,8 @@ pub(crate) fn merge_into(
     earlier: &[NotificationId],
 ) {
     merge(&mut row.items, item);
-    if let Some(check) = check.filter(|check| !row.checks.contains(check)) {
-        row.checks.push(check);
+    if let Some((check, at)) = check.and_then(|check| Some((check, row.checks.binary_search(&check).err()?))) {
+        row.checks.insert(at, check);
         // A message about several checks is about no agent alone.
         row.agent = None;
     }
