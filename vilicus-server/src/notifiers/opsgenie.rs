@@ -143,7 +143,8 @@ impl OpsgenieNotifier {
     fn requests(&self, notification: &Notification) -> Vec<(String, Request)> {
         let mut requests = Vec::new();
         for (index, item) in notification.items.iter().enumerate() {
-            let mut add = |name: &str, request| requests.push((format!("{index} {name}"), request));
+            let mut add =
+                |name: &str, request| requests.push((format!("{index} {name} {}", item.subject), request));
             match Step::of(notification, item) {
                 Step::Open => {
                     add("create", self.create(notification, item));

@@ -141,7 +141,10 @@ impl PagerDutyNotifier {
                 Step::Nothing => &[],
             };
             for action in actions {
-                events.push((format!("{index} {action}"), self.event(action, notification, item)));
+                events.push((
+                    format!("{index} {action} {}", item.subject),
+                    self.event(action, notification, item),
+                ));
             }
         }
         events

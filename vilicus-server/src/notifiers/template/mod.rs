@@ -11,6 +11,8 @@ mod fault;
 mod placeholders;
 mod sample;
 
+use std::thread;
+
 use minijinja::value::Serde;
 use minijinja::{Environment, State, UndefinedBehavior, Value};
 use schemars::JsonSchema;
@@ -30,6 +32,11 @@ const MAX_TEXT: usize = 64 * 1024;
 
 /// The longest body that a template makes, in bytes; more is an error, for half a body is none.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// The stack on which templates are read and rendered. The engine descends as deep as an expression is long, and
+/// bounds only a part of that; `no_nesting_is_too_deep_to_be_answered` has the worst that fits into a template, and the
+/// worst of it takes less than half of this.
+const STACK: usize = 64 * 1024 * 1024;
 
 /// The work that every template may do beside one unit for each byte of the message: a unit is one step, or 64 bytes
 /// written.
@@ -115,19 +122,43 @@ impl Template {
     /// Checks a template against a sample of every event.
     pub(super) fn parse(name: &'static str, source: &str, format: Format) -> Result<Self, ParamsError> {
         let template = Self { name, source: source.to_owned(), format };
-        if source.len() > MAX_SOURCE {
-            return Err(template.fault(format!("a template has at most {MAX_SOURCE} bytes")));
-        }
-        template.check_names()?;
-        for sample in sample::samples() {
-            let made = template.render(&sample)?;
-            template.check_json(&made, sample.items[0].event.as_str())?;
-        }
+        template.on_deep_stack(|| template.check())?;
         Ok(template)
     }
 
     /// What it makes of this message.
     pub(super) fn render(&self, notification: &Notification) -> Result<String, ParamsError> {
+        self.on_deep_stack(|| self.fill(notification))
+    }
+
+    /// Does the work on a thread of its own and waits for it; a source that is too long for its stack gets none.
+    fn on_deep_stack<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, ParamsError> + Send,
+    ) -> Result<T, ParamsError> {
+        if self.source.len() > MAX_SOURCE {
+            return Err(self.fault(format!("a template has at most {MAX_SOURCE} bytes")));
+        }
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+            let done = thread.spawn_scoped(scope, work).map(thread::ScopedJoinHandle::join);
+            match done {
+                Ok(Ok(result)) => result,
+                _ => Err(self.fault("can't be worked on now; look for memory and threads".to_owned())),
+            }
+        })
+    }
+
+    fn check(&self) -> Result<(), ParamsError> {
+        self.check_names()?;
+        for sample in sample::samples() {
+            let made = self.fill(&sample)?;
+            self.check_json(&made, sample.items[0].event.as_str())?;
+        }
+        Ok(())
+    }
+
+    fn fill(&self, notification: &Notification) -> Result<String, ParamsError> {
         let context = Value::from(Serde(&Placeholders::of(notification)));
         let mut environment = self.environment();
         environment.set_fuel(Some(BASE_FUEL + placeholders::size(notification)));
@@ -289,6 +320,38 @@ mod tests {
             assert!(made.is_err(), "{source:.60}: {made:?}");
         }
         assert!(text(&"x".repeat(MAX_SOURCE + 1)).unwrap_err().detail.contains("at most"));
+    }
+
+    #[test]
+    fn no_nesting_is_too_deep_to_be_answered() {
+        let full = |part: &str, around: usize| part.repeat((MAX_SOURCE - around) / part.len());
+        for source in [
+            full("{% if 1 %}", 0),
+            full("{% for a in b %}", 0),
+            format!("{{{{ {}1 }}}}", full("-", 8)),
+            format!("{{{{ {}1 }}}}", full("not ", 8)),
+            format!("{{{{ 1{} }}}}", full("+1", 8)),
+            format!("{{{{ 1{} }}}}", full("**1", 8)),
+            format!("{{{{ 1{} }}}}", full("==1", 8)),
+            format!("{{{{ 1{} }}}}", full(" and 1", 8)),
+            format!("{{{{ ''{} }}}}", full("~''", 9)),
+            format!("{{{{ key{} }}}}", full(".b", 10)),
+            format!("{{{{ key{} }}}}", full("[0]", 10)),
+            format!("{{{{ key{} }}}}", full("()", 10)),
+            format!("{{{{ key{} }}}}", full("|upper", 10)),
+            format!("{{{{ {} }}}}", full("[", 6)),
+            format!("{{{{ {} }}}}", full("{1:", 6)),
+            format!("{{{{ {}1 }}}}", full("1 if 1 else ", 8)),
+            format!("{{{{ {}1 }}}}", full("key[", 8)),
+            format!("{{{{ {}1 }}}}", full("range(", 8)),
+        ] {
+            // Some of these are templates, in principle; what counts is that there is an answer.
+            let answer = text(&source);
+            assert!(
+                answer.is_ok() || answer.is_err_and(|error| error.detail.chars().count() < 400),
+                "{source:.40}"
+            );
+        }
     }
 
     #[test]
