@@ -1,146 +1,27 @@
 //! The dispatcher against the real store and a notifier that does what it is told, on a clock of the test's own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+mod bench;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use vilicus_core::notifier::Progress;
 use vilicus_core::{
-    ChannelId, Millis, Notification, NotificationEvent, NotificationItem, Notifier, NotifierKind,
-    NotifierRegistry, NotifyError, ParamsError, Receipt, StateType, Status, Timestamp, async_trait,
+    ChannelId, CheckId, CheckResult, Millis, NotifierRegistry, Route, RouteId, Status, Timestamp,
 };
 use vilicus_server::api::ChannelTester as _;
-use vilicus_server::clock::Clock;
-use vilicus_server::dispatcher::{Dispatcher, PROBE_EVERY, Parts, Tester};
+use vilicus_server::dispatcher::{ASK_EVERY, Dispatcher, PROBE_EVERY, Parts, Standing, Tester};
 use vilicus_server::health::Pulse;
-use vilicus_store::inventory::Channel;
+use vilicus_store::inventory::{Channel, ChannelWords};
 use vilicus_store::outbox::{OutboxRow, OutboxState};
 use vilicus_store::query::{NotificationQuery, Order};
-use vilicus_store::{Change, EngineStore, Input, Json, MemoryEngine, Options, Outcome};
+use vilicus_store::{Change, EngineStore, Input, MemoryEngine, Options, Outcome};
 
-/// What the remote does with one message.
-#[derive(Debug, Clone)]
-enum Does {
-    Busy,
-    BusyFor(Millis),
-    RefusesTheMessage,
-    RefusesTheChannel,
-    Panics,
-    TakesItAfter(Duration),
-}
-
-/// What happens at the remote of each channel; what nothing is said of passes.
-#[derive(Debug, Clone, Default)]
-struct Remote {
-    script: Arc<Mutex<HashMap<String, VecDeque<Does>>>>,
-    got: Arc<Mutex<Vec<Got>>>,
-}
-
-/// One try that reached a remote.
-#[derive(Debug, Clone)]
-struct Got {
-    channel: String,
-    at: Duration,
-    passed: bool,
-    notification: Notification,
-}
-
-impl Remote {
-    fn will(&self, channel: &str, does: impl IntoIterator<Item = Does>) {
-        self.script.lock().unwrap().entry(channel.to_owned()).or_default().extend(does);
-    }
-
-    fn tries(&self, channel: &str) -> Vec<Got> {
-        self.got.lock().unwrap().iter().filter(|got| got.channel == channel).cloned().collect()
-    }
-
-    fn passed(&self, channel: &str) -> Vec<Got> {
-        self.tries(channel).into_iter().filter(|got| got.passed).collect()
-    }
-
-    fn outputs(&self, channel: &str) -> Vec<String> {
-        self.passed(channel).iter().map(|got| got.notification.items[0].output.clone()).collect()
-    }
-}
-
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-struct RemoteParams {
-    /// The name of the channel.
-    name: String,
-}
-
-#[derive(Debug)]
-struct RemoteKind(Remote, Instant);
-
-impl NotifierKind for RemoteKind {
-    type Params = RemoteParams;
-
-    fn name(&self) -> &'static str {
-        "remote"
-    }
-
-    fn description(&self) -> &'static str {
-        "does what the test says"
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn build(&self, params: RemoteParams) -> Result<Arc<dyn Notifier>, ParamsError> {
-        if params.name == "wrong" {
-            return Err(ParamsError::new("name", "no such remote"));
-        }
-        Ok(Arc::new(RemoteNotifier { name: params.name, remote: self.0.clone(), start: self.1 }))
-    }
-}
-
-#[derive(Debug)]
-struct RemoteNotifier {
-    name: String,
-    remote: Remote,
-    start: Instant,
-}
-
-#[async_trait]
-impl Notifier for RemoteNotifier {
-    async fn notify(&self, notification: &Notification) -> Result<Receipt, NotifyError> {
-        let does = self.remote.script.lock().unwrap().get_mut(&self.name).and_then(VecDeque::pop_front);
-        let at = self.start.elapsed();
-        if let Some(Does::TakesItAfter(span)) = does {
-            tokio::time::sleep(span).await;
-        }
-        let passed = matches!(does, None | Some(Does::TakesItAfter(_)));
-        let got = Got { channel: self.name.clone(), at, passed, notification: notification.clone() };
-        self.remote.got.lock().unwrap().push(got);
-        match does {
-            None | Some(Does::TakesItAfter(_)) => Ok(Receipt::new("taken")),
-            Some(Does::Busy) => Err(NotifyError::retry("busy")),
-            Some(Does::BusyFor(span)) => Err(NotifyError::retry("busy").after(span)),
-            Some(Does::RefusesTheMessage) => Err(NotifyError::message("no such mailbox")),
-            Some(Does::RefusesTheChannel) => Err(NotifyError::channel("wrong password")),
-            Some(Does::Panics) => panic!("a bug in the notifier"),
-        }
-    }
-}
-
-/// Follows tokio's clock, which the test moves.
-#[derive(Debug)]
-struct TestClock(Instant);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_790_000_000_000).after(self.0.elapsed().into())
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
+use bench::{Does, Hand, Remote, RemoteKind, TestClock, Time, agent, check, item, ms, secs};
 
 /// A dispatcher at work.
 struct Bench {
@@ -148,14 +29,12 @@ struct Bench {
     parts: Parts,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-    // While a blocking task runs, tokio does not move its clock by itself; the store answers from another thread.
-    _hold: std::sync::mpsc::Sender<()>,
+    time: Time,
 }
 
 impl Bench {
     async fn new() -> Self {
-        let (hold, held) = std::sync::mpsc::channel();
-        tokio::task::spawn_blocking(move || held.recv().is_ok());
+        let time = Time::hold();
         let start = Instant::now();
         let clock = Arc::new(TestClock(start));
         let remote = Remote::default();
@@ -165,36 +44,45 @@ impl Bench {
             notifiers: NotifierRegistry::new().with(RemoteKind(remote.clone(), start)),
             clock,
             public_url: Some("https://vilicus.example.org/".to_owned()),
+            standing: Standing::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let dispatcher = Dispatcher::new(parts.clone(), Pulse::new(parts.clock.clone()));
         let task = tokio::spawn(dispatcher.run(async { drop(stopped.await) }));
-        Self { remote, parts, stop: Some(stop), task, _hold: hold }
+        Self { remote, parts, stop: Some(stop), task, time }
+    }
+
+    fn hand(&self) -> Hand {
+        Hand { store: self.parts.store.clone(), clock: self.parts.clock.clone() }
     }
 
     async fn commit(&self, input: Input) -> Outcome {
-        self.parts.store.commit(self.parts.clock.now(), vec![input]).await.unwrap().remove(0)
+        self.hand().commit(input).await
     }
 
     async fn channel(&self, name: &str, edit: impl FnOnce(&mut Channel)) -> ChannelId {
-        let mut channel = Channel {
-            id: ChannelId::new(1).unwrap(),
-            name: name.to_owned(),
-            kind: "remote".to_owned(),
-            params: Json(json!({ "name": name })),
-            enabled: true,
-            rate_limit: None,
-            fallback: None,
-            digest_above: None,
-            managed_by: None,
-            paused: None,
-        };
+        let mut channel = bench::channel(name);
         edit(&mut channel);
-        let change = Change::CreateChannel(Box::new(channel));
-        match self.commit(Input::Change { change, by: "test".to_owned() }).await {
-            Outcome::Id(id) => ChannelId::new(id).unwrap(),
-            other => panic!("{other:?}"),
-        }
+        self.hand().channel(channel).await
+    }
+
+    /// A check that is sure at once, and its agent.
+    async fn check(&self, name: &str) -> CheckId {
+        let agent = self.hand().agent(agent(&format!("host-of-{name}"))).await;
+        self.hand().check(check(agent, name, "test")).await
+    }
+
+    async fn result(&self, check: CheckId, status: Status) {
+        self.hand().result(check, CheckResult::new(status, format!("it is {status}"))).await;
+    }
+
+    /// The routes are these alone.
+    async fn route(&self, name: &str, channels: &[ChannelId], edit: impl FnOnce(&mut Route)) {
+        let mut route = Route::new(RouteId::new(1).unwrap(), name);
+        route.channels = channels.to_vec();
+        route.group_wait = Millis::ZERO;
+        edit(&mut route);
+        self.hand().change(Change::CreateRoute(Box::new(route))).await;
     }
 
     async fn edit(&self, id: ChannelId, edit: impl FnOnce(&mut Channel)) {
@@ -228,31 +116,18 @@ impl Bench {
         self.rows(channel).await.iter().map(|row| row.state.as_str()).collect()
     }
 
-    /// Lets everybody do what there is to do now: tasks here, and the store's thread.
     async fn settle(&self) {
-        for _ in 0..8 {
-            tokio::task::yield_now().await;
-            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_micros(300))).await.unwrap();
-        }
+        self.time.settle().await;
     }
 
     /// Moves the time in such steps until it is so, for `limit` at most.
-    async fn until(&self, what: &str, step: Duration, limit: Duration, mut so: impl AsyncFnMut() -> bool) {
-        let end = Instant::now() + limit;
-        self.settle().await;
-        while !so().await {
-            assert!(Instant::now() < end, "{what}: not within {limit:?}; tries: {:#?}", self.remote.got);
-            tokio::time::advance(step).await;
-            self.settle().await;
-        }
+    async fn until(&self, what: &str, step: Duration, limit: Duration, so: impl AsyncFnMut() -> bool) {
+        let was = self.time.until(step, limit, so).await;
+        assert!(was, "{what}: not within {limit:?}; tries: {:#?}", self.remote.got);
     }
 
     async fn pass(&self, step: Duration, span: Duration) {
-        let end = Instant::now() + span;
-        while Instant::now() < end {
-            tokio::time::advance(step).await;
-            self.settle().await;
-        }
+        self.time.pass(step, span).await;
     }
 
     async fn until_passed(&self, channel: &str, count: usize) {
@@ -261,38 +136,6 @@ impl Bench {
         self.until(&what, ms(100), secs(60), so).await;
         self.settle().await;
     }
-}
-
-fn item(output: &str, now: Timestamp) -> NotificationItem {
-    NotificationItem {
-        event: NotificationEvent::Problem,
-        agent: "web-1".to_owned(),
-        check: "shop".to_owned(),
-        subject: "check-1".to_owned(),
-        kind: "http".to_owned(),
-        tags: Vec::new(),
-        status: Status::Critical,
-        previous_status: None,
-        state_type: StateType::Hard,
-        since: now,
-        at: now,
-        attempt: 3,
-        max_attempts: 3,
-        output: output.to_owned(),
-        long_output: String::new(),
-        metrics: Vec::new(),
-        runbook_url: None,
-        problem_since: None,
-        late: false,
-    }
-}
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 #[tokio::test(start_paused = true)]
@@ -533,4 +376,132 @@ async fn a_stop_lets_tries_under_way_finish_and_report() {
     let ended = async || bench.task.is_finished();
     bench.until("the dispatcher ends", secs(1), secs(60), ended).await;
     assert_eq!(bench.states(mail).await, ["sent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_the_channel_may_say_when_to_try_again() {
+    let bench = Bench::new().await;
+    bench.remote.will("mail", [Does::RefusesTheChannelFor(Millis::from_minutes(1))]);
+    let mail = bench.channel("mail", |_| {}).await;
+    bench.tell(mail, "a", "down").await;
+    bench.until("the pause", ms(100), secs(5), async || bench.find(mail).await.paused.is_some()).await;
+    bench.pass(secs(1), secs(50)).await;
+    assert_eq!(bench.remote.tries("mail").len(), 1);
+    bench.until_passed("mail", 1).await;
+    bench.until("the release", ms(100), secs(5), async || bench.find(mail).await.paused.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_hangs_delays_no_other() {
+    let bench = Bench::new().await;
+    bench.remote.will("dead", vec![Does::TakesItAfter(secs(100_000)); 100]);
+    let dead = bench.channel("dead", |_| {}).await;
+    let mail = bench.channel("mail", |_| {}).await;
+    for number in 0..20 {
+        bench.tell(dead, &format!("g{number}"), "x").await;
+    }
+    bench.until("the dead one is at work", ms(10), secs(5), async || {
+        bench.parts.store.waiting(dead).await.unwrap().next.is_some()
+    })
+    .await;
+    let before = bench.parts.clock.monotonic();
+    bench.tell(mail, "a", "down").await;
+    bench.until_passed("mail", 1).await;
+    assert!(bench.remote.passed("mail")[0].at - before < secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_acknowledges_on_the_phone_is_on_it_and_the_others_hear_so() {
+    let bench = Bench::new().await;
+    bench.remote.says("phone", Progress::Open);
+    bench.channel("phone", |_| {}).await;
+    bench.channel("mail", |_| {}).await;
+    let shop = bench.check("shop").await;
+    bench.result(shop, Status::Critical).await;
+    bench.until_passed("phone", 1).await;
+    bench.until_passed("mail", 1).await;
+    bench.pass(ms(500), secs(21)).await;
+    let asked = bench.remote.asked.lock().unwrap().clone();
+    assert!((3..=5).contains(&asked.len()), "asked every {ASK_EVERY:?}: {asked:?}");
+    assert!(asked.windows(2).all(|two| two[1].1 - two[0].1 >= ASK_EVERY), "{asked:?}");
+    assert_eq!(asked[0].0, bench.remote.passed("phone")[0].notification.key);
+    assert!(bench.hand().view(shop).await.state.acknowledgement.is_none());
+
+    bench.remote.says("phone", Progress::Acknowledged { by: "ann\r\nBcc: x".to_owned() });
+    bench.until_passed("mail", 2).await;
+    let acknowledgement = bench.hand().view(shop).await.state.acknowledgement.unwrap();
+    assert_eq!((acknowledgement.by.as_str(), acknowledgement.sticky), ("ann  Bcc: x", false));
+    assert_eq!(acknowledgement.comment, "acknowledged in remote");
+    assert!(bench.remote.titles("mail")[1].starts_with("[ACK]"), "{:?}", bench.remote.titles("mail"));
+
+    bench.pass(secs(1), secs(60)).await;
+    let asked = bench.remote.asked.lock().unwrap().len();
+    bench.result(shop, Status::Ok).await;
+    bench.until_passed("mail", 3).await;
+    bench.pass(secs(1), secs(60)).await;
+    assert_eq!(bench.remote.asked.lock().unwrap().len(), asked, "nothing is asked any longer");
+    assert_eq!(bench.remote.passed("phone").len(), 3, "the problem, the acknowledgement, the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_ends_the_asking() {
+    let bench = Bench::new().await;
+    bench.remote.says("phone", Progress::Open);
+    bench.channel("phone", |_| {}).await;
+    let shop = bench.check("shop").await;
+    bench.result(shop, Status::Critical).await;
+    bench.until_passed("phone", 1).await;
+    bench.pass(secs(1), secs(12)).await;
+    bench.result(shop, Status::Ok).await;
+    bench.until_passed("phone", 2).await;
+    bench.pass(secs(1), secs(6)).await;
+    let asked = bench.remote.asked.lock().unwrap().len();
+    assert!(asked > 0);
+    bench.pass(secs(1), secs(60)).await;
+    assert_eq!(bench.remote.asked.lock().unwrap().len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_group_is_all_of_its_checks_that_have_a_problem() {
+    let bench = Bench::new().await;
+    bench.remote.says("phone", Progress::Open);
+    let phone = bench.channel("phone", |_| {}).await;
+    bench.route("ops", &[phone], |route| route.group_wait = Millis::from_secs(5)).await;
+    let (one, two) = (bench.check("one").await, bench.check("two").await);
+    bench.result(one, Status::Critical).await;
+    bench.result(two, Status::Critical).await;
+    bench.until_passed("phone", 1).await;
+    assert_eq!(bench.remote.passed("phone")[0].notification.items.len(), 2);
+    assert_eq!(bench.remote.passed("phone")[0].notification.reason, "route 'ops' matches");
+    bench.result(two, Status::Ok).await;
+    bench.remote.says("phone", Progress::Acknowledged { by: "ann".to_owned() });
+    let acknowledged = async || bench.hand().view(one).await.state.acknowledgement.is_some();
+    bench.until("the acknowledgement", ms(500), secs(20), acknowledged).await;
+    assert!(bench.hand().view(two).await.state.acknowledgement.is_none(), "it is well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_fails_costs_no_message() {
+    let bench = Bench::new().await;
+    let words = ChannelWords { title: Some("{{ items[7].check }}".to_owned()), text: None };
+    let mail = bench.channel("mail", |channel| channel.words = words).await;
+    bench.tell(mail, "a", "down").await;
+    bench.until_passed("mail", 1).await;
+    assert_eq!(bench.remote.titles("mail"), ["[CRITICAL] web-1 / shop: down"]);
+    let row = bench.rows(mail).await.remove(0);
+    assert!(row.tries[0].detail.contains("in the usual words"), "{:?}", row.tries);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_standing_of_a_channel_follows_its_tries() {
+    let bench = Bench::new().await;
+    bench.remote.will("mail", [Does::Busy, Does::Busy]);
+    let mail = bench.channel("mail", |_| {}).await;
+    bench.tell(mail, "a", "down").await;
+    let fails = async || bench.parts.standing.failing(mail).is_some();
+    bench.until("it fails", ms(10), secs(5), fails).await;
+    bench.until_passed("mail", 1).await;
+    assert_eq!(bench.parts.standing.failing(mail), None);
+    let stand = bench.parts.standing.all()[&mail].clone();
+    assert_eq!((stand.sent, stand.retried, stand.failed), (1, 2, 0));
 }

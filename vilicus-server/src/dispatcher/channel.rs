@@ -16,7 +16,7 @@ use vilicus_store::inventory::{Channel, Pause};
 use vilicus_store::outbox::{Delivery, OutboxRow, Try};
 use vilicus_store::{Input, StoreError};
 
-use super::pause::{PROBE_EVERY, Rest};
+use super::pause::Rest;
 use super::rate::Bucket;
 use super::{CONCURRENT_TRIES, Parts, TRY_TIMEOUT, message, retry};
 
@@ -37,6 +37,18 @@ struct Tried {
     at: Timestamp,
     took: Duration,
     answer: Answer,
+    /// Why the channel's own words could not be made; then it was the usual ones.
+    template_fault: Option<String>,
+}
+
+impl Tried {
+    fn attempt(&self, detail: &str, fault: Option<NotifyFault>) -> Try {
+        Try { at: self.at, took: self.took.into(), detail: detail.to_owned(), fault }
+    }
+
+    fn led_to(&self, attempt: Try, delivery: Delivery) -> Input {
+        Input::Delivery { notification: self.row.id, attempt, delivery }
+    }
 }
 
 /// The task of one channel. Ends when the other end of `wake` is dropped, after its current tries.
@@ -99,6 +111,7 @@ impl Worker {
         }
         if edited || released {
             self.rest = Rest::default();
+            self.parts.standing.renewed(channel.id);
         }
         self.channel = channel;
         Ok(())
@@ -158,8 +171,11 @@ impl Worker {
         let at = self.parts.clock.now();
         if row.try_count > 0 && retry::is_too_old(row.created_at, at) {
             let reason = row.tries.last().map_or_else(String::new, |last| last.detail.clone());
-            let answer = Err(NotifyError::message(too_late(&reason)));
-            self.finish_try(Tried { row, at, took: Duration::ZERO, answer }).await;
+            self.parts.standing.gave_up(self.channel.id);
+            let fault = Some(NotifyFault::Message);
+            let attempt = Try { at, took: Millis::ZERO, detail: reason.clone(), fault };
+            let report = self.give_up(&row, attempt, &too_late(&reason));
+            self.write_down(&row, report).await;
             return;
         }
         if let Some(bucket) = &mut self.bucket {
@@ -169,11 +185,12 @@ impl Worker {
         let (parts, channel) = (self.parts.clone(), self.channel.clone());
         self.tries.spawn(async move {
             let began = parts.clock.monotonic();
-            let answer = match notifier {
+            let (answer, template_fault) = match notifier {
                 Ok(notifier) => deliver(&parts, &channel, &row, notifier.as_ref()).await,
-                Err(error) => Err(error),
+                Err(error) => (Err(error), None),
             };
-            Tried { row, at, took: parts.clock.monotonic().saturating_sub(began), answer }
+            let took = parts.clock.monotonic().saturating_sub(began);
+            Tried { row, at, took, answer, template_fault }
         });
     }
 
@@ -196,13 +213,17 @@ impl Worker {
     }
 
     async fn finish_try(&mut self, tried: Tried) {
-        let (outcome, tells) = match &tried.answer {
+        let report = match &tried.answer {
             Ok(receipt) => self.passed(&tried, receipt),
             Err(error) => self.failed(&tried, error),
         };
+        self.write_down(&tried.row, report).await;
+    }
+
+    async fn write_down(&self, row: &OutboxRow, (outcome, tells): Report) {
         if !self.report(outcome).await {
             // Nobody else would ever try it again before a restart.
-            self.parts.store.unclaim(&[tried.row.id]).await;
+            self.parts.store.unclaim(&[row.id]).await;
         }
         if !tells.is_empty() {
             // Apart from the outcome: a fallback that is gone must not keep it from being written down.
@@ -212,7 +233,12 @@ impl Worker {
 
     fn passed(&mut self, tried: &Tried, receipt: &Receipt) -> Report {
         self.rest.passed();
-        let sent = delivery(tried, &receipt.detail, None, Delivery::Sent { receipt: receipt.clone() });
+        self.parts.standing.passed(self.channel.id);
+        let detail = match &tried.template_fault {
+            None => receipt.detail.clone(),
+            Some(fault) => in_usual_words(&receipt.detail, fault),
+        };
+        let sent = tried.led_to(tried.attempt(&detail, None), Delivery::Sent { receipt: receipt.clone() });
         if self.channel.paused.is_none() {
             return (vec![sent], Vec::new());
         }
@@ -232,8 +258,11 @@ impl Worker {
         );
         match fault {
             NotifyFault::Retry => self.retry(tried, error, &detail),
-            NotifyFault::Message => self.give_up(tried, fault, &detail),
-            NotifyFault::Channel => self.pause(tried, &detail),
+            NotifyFault::Message => {
+                self.parts.standing.refused(self.channel.id);
+                self.give_up(&tried.row, tried.attempt(&detail, Some(fault)), &detail)
+            }
+            NotifyFault::Channel => self.pause(tried, error, &detail),
         }
     }
 
@@ -243,29 +272,38 @@ impl Worker {
         let wait = retry::wait(tried.row.try_count.saturating_add(1), asked, random);
         let not_before = self.parts.clock.now().after(wait);
         if retry::is_too_old(tried.row.created_at, not_before) {
-            return self.give_up(tried, NotifyFault::Retry, &too_late(detail));
+            self.parts.standing.gave_up(self.channel.id);
+            let attempt = tried.attempt(detail, Some(NotifyFault::Retry));
+            return self.give_up(&tried.row, attempt, &too_late(detail));
         }
-        (vec![delivery(tried, detail, Some(NotifyFault::Retry), Delivery::Again { not_before })], Vec::new())
+        self.parts.standing.failed(self.channel.id, detail, self.parts.clock.now());
+        let attempt = tried.attempt(detail, Some(NotifyFault::Retry));
+        (vec![tried.led_to(attempt, Delivery::Again { not_before })], Vec::new())
     }
 
-    fn give_up(&self, tried: &Tried, fault: NotifyFault, reason: &str) -> Report {
-        let given_up = Delivery::GivenUp { reason: reason.to_owned() };
-        let tells = message::pass_on(&self.channel, &tried.row, reason);
-        (vec![delivery(tried, reason, Some(fault), given_up)], tells)
+    fn give_up(&self, row: &OutboxRow, attempt: Try, reason: &str) -> Report {
+        let delivery = Delivery::GivenUp { reason: reason.to_owned() };
+        let given_up = Input::Delivery { notification: row.id, attempt, delivery };
+        (vec![given_up], message::pass_on(&self.channel, row, reason))
     }
 
     /// The message is due at once, and the pause holds it: so a release lets it pass without delay.
-    fn pause(&mut self, tried: &Tried, detail: &str) -> Report {
-        self.rest.broken(self.parts.clock.monotonic());
+    fn pause(&mut self, tried: &Tried, error: &NotifyError, detail: &str) -> Report {
+        self.rest.broken(error.retry_after(), self.parts.clock.monotonic());
         let now = self.parts.clock.now();
         if retry::is_too_old(tried.row.created_at, now) {
-            return self.give_up(tried, NotifyFault::Channel, &too_late(detail));
+            self.parts.standing.gave_up(self.channel.id);
+            let attempt = tried.attempt(detail, Some(NotifyFault::Channel));
+            return self.give_up(&tried.row, attempt, &too_late(detail));
         }
-        let again = delivery(tried, detail, Some(NotifyFault::Channel), Delivery::Again { not_before: now });
+        self.parts.standing.failed(self.channel.id, detail, now);
+        let attempt = tried.attempt(detail, Some(NotifyFault::Channel));
+        let again = tried.led_to(attempt, Delivery::Again { not_before: now });
         if self.channel.paused.is_some() {
             return (vec![again], Vec::new());
         }
-        tracing::error!(channel = self.channel.name, detail, probe_every = ?PROBE_EVERY, "the channel is paused");
+        let probed_in = self.rest.left(self.parts.clock.monotonic());
+        tracing::error!(channel = self.channel.name, detail, ?probed_in, "the channel is paused");
         let pause = Some(Pause { since: now, fault: detail.to_owned() });
         let tells = message::tell_paused(&self.channel, detail, now).into_iter().collect();
         // Seen here at once, not only when the store's word of it comes back.
@@ -309,21 +347,32 @@ pub(super) fn release(channel: &Channel, now: Timestamp) -> (Input, Vec<Input>) 
     (end, message::tell_released(channel, now).into_iter().collect())
 }
 
+/// What the service said of a message whose template failed.
+pub(super) fn in_usual_words(detail: &str, fault: &str) -> String {
+    format!("{detail} (in the usual words, for the template failed: {fault})")
+}
+
 fn too_late(detail: &str) -> String {
     format!("not delivered within a day: {detail}")
 }
 
-fn delivery(tried: &Tried, detail: &str, fault: Option<NotifyFault>, delivery: Delivery) -> Input {
-    let attempt = Try { at: tried.at, took: tried.took.into(), detail: detail.to_owned(), fault };
-    Input::Delivery { notification: tried.row.id, attempt, delivery }
-}
-
-async fn deliver(parts: &Parts, channel: &Channel, row: &OutboxRow, notifier: &dyn Notifier) -> Answer {
+/// One try, and why the channel's own words could not be made, if they could not.
+async fn deliver(
+    parts: &Parts,
+    channel: &Channel,
+    row: &OutboxRow,
+    notifier: &dyn Notifier,
+) -> (Answer, Option<String>) {
     let built = message::notification(parts.store.as_ref(), channel, row, parts.public_url.as_deref()).await;
-    match built {
-        Ok(notification) => notify(notifier, &notification).await,
-        Err(error) => Err(NotifyError::retry("the earlier messages cannot be read").source(error)),
-    }
+    let mut notification = match built {
+        Ok(notification) => notification,
+        Err(error) => {
+            let error = NotifyError::retry("what the message refers to cannot be read").source(error);
+            return (Err(error), None);
+        }
+    };
+    let template_fault = message::put_words(channel, &mut notification).err();
+    (notify(notifier, &notification).await, template_fault)
 }
 
 /// One try, bounded in time; a panic is a fault like any other.

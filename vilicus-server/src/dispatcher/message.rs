@@ -1,10 +1,14 @@
 //! From a row of the outbox to what a notifier gets, and the words for the fallback channel when one fails.
 
+use std::fmt;
+
 use vilicus_core::notification::EarlierMessage;
-use vilicus_core::{Notification, NotificationEvent, NotificationItem, StateType, Status, Timestamp};
-use vilicus_store::inventory::Channel;
+use vilicus_core::{Millis, Notification, NotificationEvent, NotificationItem, StateType, Status, Timestamp};
+use vilicus_store::inventory::{Channel, ChannelWords};
 use vilicus_store::outbox::OutboxRow;
 use vilicus_store::{Input, Store, StoreError};
+
+use crate::notifiers::MessageTemplate;
 
 /// The most items that one message lists; the rest is counted.
 pub const LISTED: usize = 20;
@@ -16,12 +20,13 @@ const FALLBACK: &str = "fallback-";
 ///
 /// # Errors
 /// The store can't read the earlier messages.
-pub(super) async fn notification(
+pub(crate) async fn notification(
     store: &dyn Store,
     channel: &Channel,
     row: &OutboxRow,
     public_url: Option<&str>,
 ) -> Result<Notification, StoreError> {
+    let because = Because::find(store, channel, row).await?;
     let mut items = row.items.clone();
     // Stable: among equals the order in which they happened stays.
     items.sort_by_key(|item| std::cmp::Reverse(item.status));
@@ -32,7 +37,7 @@ pub(super) async fn notification(
         items,
         more: row.more + unlisted,
         url: public_url.map(|base| link(base, row)),
-        reason: reason(channel, row),
+        reason: because.to_string(),
         earlier: earlier(store, row).await?,
         words: None,
     })
@@ -40,17 +45,93 @@ pub(super) async fn notification(
 
 fn link(base: &str, row: &OutboxRow) -> String {
     let base = base.trim_end_matches('/');
-    match row.check {
-        Some(check) => format!("{base}/#check-{check}"),
-        None => format!("{base}/"),
+    match row.checks.as_slice() {
+        [check] => format!("{base}/#check-{check}"),
+        _ => format!("{base}/"),
     }
 }
 
-fn reason(channel: &Channel, row: &OutboxRow) -> String {
-    if row.group.starts_with(FALLBACK) {
-        format!("channel '{}' is told what another channel could not deliver", channel.name)
-    } else {
-        format!("channel '{}' is told of every confirmed problem and of its recovery", channel.name)
+/// Puts the words of the channel's own templates into the message.
+///
+/// # Errors
+/// A template fails with this message, in words: then the message keeps the usual ones.
+pub(crate) fn put_words(channel: &Channel, notification: &mut Notification) -> Result<(), String> {
+    if channel.words == ChannelWords::default() {
+        return Ok(());
+    }
+    let ChannelWords { title, text } = channel.words.clone();
+    let words = MessageTemplate { title, text }.render(notification).map_err(|error| error.detail)?;
+    notification.words = Some(words);
+    Ok(())
+}
+
+/// Why someone gets a message.
+#[derive(Debug, PartialEq)]
+enum Because {
+    /// Another channel fails, and this one is its fallback.
+    Fallback { channel: String },
+    /// There were no routes.
+    Everyone { channel: String },
+    /// They were told of the problem that is over, or that someone is on.
+    Told { route: Option<String> },
+    /// A route matches.
+    Route { route: Option<String> },
+    /// A step of a route's escalation was reached.
+    Step { route: String, step: u32, after: Millis },
+}
+
+impl Because {
+    async fn find(store: &dyn Store, channel: &Channel, row: &OutboxRow) -> Result<Self, StoreError> {
+        if row.group.starts_with(FALLBACK) {
+            return Ok(Self::Fallback { channel: channel.name.clone() });
+        }
+        let Some(id) = row.route else {
+            return Ok(Self::Everyone { channel: channel.name.clone() });
+        };
+        let route = store.routes().await?.into_iter().find(|route| route.id == id);
+        if row.items.iter().all(|item| item.event.is_end() || item.event == NotificationEvent::Acknowledgement) {
+            return Ok(Self::Told { route: route.map(|route| route.name) });
+        }
+        let step = step_of(store, channel, row).await?;
+        let reached = route.as_ref().and_then(|route| {
+            let after = route.steps().find(|(number, ..)| *number == step)?.1;
+            Some(Self::Step { route: route.name.clone(), step, after })
+        });
+        Ok(match reached {
+            Some(because) if step > 0 => because,
+            _ => Self::Route { route: route.map(|route| route.name) },
+        })
+    }
+}
+
+/// By which step of the escalation the channel is told; 0 when it is the route's own, or when that is over.
+async fn step_of(store: &dyn Store, channel: &Channel, row: &OutboxRow) -> Result<u32, StoreError> {
+    for check in &row.checks {
+        let view = store.check(*check).await?;
+        if let Some(told) = view.as_ref().and_then(|view| view.state.told(channel.id)) {
+            return Ok(told.step);
+        }
+    }
+    Ok(0)
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fallback { channel } => {
+                write!(f, "channel '{channel}' is told what another channel could not deliver")
+            }
+            Self::Everyone { channel } => {
+                write!(f, "channel '{channel}' is told of every confirmed problem and of its recovery")
+            }
+            Self::Told { route: Some(route) } => write!(f, "you were told of the problem by route '{route}'"),
+            Self::Told { route: None } => f.write_str("you were told of the problem"),
+            Self::Route { route: Some(route) } => write!(f, "route '{route}' matches"),
+            Self::Route { route: None } => f.write_str("a route matched that is gone now"),
+            Self::Step { route, step, after } => {
+                write!(f, "nobody acknowledged it for {after}: step {step} of route '{route}'")
+            }
+        }
     }
 }
 
@@ -149,6 +230,7 @@ mod tests {
             rate_limit: None,
             fallback: fallback.and_then(ChannelId::new),
             digest_above: None,
+            words: ChannelWords::default(),
             managed_by: None,
             paused: None,
         }
@@ -162,8 +244,9 @@ mod tests {
             id: NotificationId::new(9).unwrap(),
             key: "the-key".to_owned(),
             channel: ChannelId::new(1).unwrap(),
+            route: None,
             group: group.to_owned(),
-            check: vilicus_core::CheckId::new(7),
+            checks: vec![vilicus_core::CheckId::new(7).unwrap()],
             agent: None,
             items,
             more: 3,
@@ -191,6 +274,37 @@ mod tests {
             ("the-key", Some("https://v.example/#check-7"))
         );
         assert!(built.earlier.is_empty(), "what is forgotten is left out");
+    }
+
+    #[test]
+    fn the_reason_names_the_route_and_the_step() {
+        let route = || "ops".to_owned();
+        for (because, words) in [
+            (Because::Route { route: Some(route()) }, "route 'ops' matches"),
+            (Because::Route { route: None }, "a route matched that is gone now"),
+            (
+                Because::Step { route: route(), step: 1, after: Millis::from_minutes(30) },
+                "nobody acknowledged it for 30m: step 1 of route 'ops'",
+            ),
+            (Because::Told { route: Some(route()) }, "you were told of the problem by route 'ops'"),
+        ] {
+            assert_eq!(because.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn a_template_that_fails_leaves_the_usual_words() {
+        let mut message = Notification::test("k", NOW);
+        let words = |title: &str| ChannelWords { title: Some(title.to_owned()), text: None };
+        let own = Channel { words: words("{{ check }}!"), ..channel(None) };
+        put_words(&own, &mut message).unwrap();
+        assert_eq!(message.title(), "test!");
+        let broken = Channel { words: words("{{ nowhere }}"), ..channel(None) };
+        let mut message = Notification::test("k", NOW);
+        let usual = message.title();
+        let fault = put_words(&broken, &mut message).unwrap_err();
+        assert!(fault.contains("nowhere"), "{fault}");
+        assert_eq!(message.title(), usual);
     }
 
     #[test]

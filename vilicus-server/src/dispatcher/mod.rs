@@ -2,7 +2,8 @@
 //!
 //! One task a channel, so a slow channel never delays another. [`retry`] says when a message is tried again,
 //! `pause` when a whole channel rests, [`rate`] how many may go, `message` what a notifier gets. What a try came to
-//! goes back to the store, which keeps the order within a group and does all merging.
+//! goes back to the store, which keeps the order within a group and does all merging. Beside each channel `receipts`
+//! asks its service whether someone acknowledged a problem there. [`Standing`] tells others how the channels do.
 //!
 //! Delivery is at least once: a crash between a try and its report repeats the try with the same key. Deliberately
 //! absent: any memory of messages. What is not in the outbox is not sent.
@@ -11,7 +12,9 @@ mod channel;
 mod message;
 mod pause;
 pub mod rate;
+mod receipts;
 pub mod retry;
+mod standing;
 mod tester;
 
 use std::collections::HashMap;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vilicus_core::{ChannelId, NotifierRegistry};
+use vilicus_core::{ChannelId, Notification, NotifierRegistry, NotifyError, Receipt};
 use vilicus_store::inventory::Channel;
 use vilicus_store::{Sequence, Store};
 
@@ -29,7 +32,10 @@ use crate::clock::Clock;
 use crate::health::{BEAT_EVERY, Pulse};
 
 pub use message::LISTED;
+pub(crate) use message::{notification, put_words};
 pub use pause::PROBE_EVERY;
+pub use receipts::ASK_EVERY;
+pub use standing::{Failing, Stand, Standing};
 pub use tester::Tester;
 
 /// One try to deliver a message takes no longer than this.
@@ -38,6 +44,17 @@ pub const TRY_TIMEOUT: Duration = Duration::from_secs(45);
 pub const CONCURRENT_TRIES: usize = 4;
 /// A burst of commits makes one look at the channels.
 const LOOK_GAP: Duration = Duration::from_millis(20);
+
+/// One try of a message that is in no outbox. Only for what cannot wait there: see
+/// [`self_check::Direct`](crate::self_check::Direct).
+pub(crate) async fn deliver_directly(
+    notifiers: &NotifierRegistry,
+    channel: &Channel,
+    message: &Notification,
+) -> Result<Receipt, NotifyError> {
+    let notifier = channel::build(notifiers, channel)?;
+    channel::notify(notifier.as_ref(), message).await
+}
 
 /// What the dispatcher works with.
 #[derive(Debug, Clone)]
@@ -50,6 +67,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The address that people use, for links.
     pub public_url: Option<String>,
+    /// How the channels stand: written by the dispatcher.
+    pub standing: Standing,
 }
 
 /// Sends what waits in the outbox.
@@ -100,7 +119,9 @@ impl Dispatcher {
                 return;
             }
         };
-        self.workers.retain(|id, _| channels.iter().any(|channel| channel.id == *id));
+        let there = |id| channels.iter().any(|channel| channel.id == id);
+        self.workers.retain(|id, _| there(*id));
+        self.parts.standing.retain(there);
         for channel in channels {
             self.wake(channel);
         }
@@ -108,7 +129,7 @@ impl Dispatcher {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// Wakes the task of this channel, or starts it.
+    /// Wakes the tasks of this channel, or starts them.
     fn wake(&mut self, channel: Arc<Channel>) {
         let id = channel.id;
         if let Some(worker) = self.workers.get(&id)
@@ -117,6 +138,7 @@ impl Dispatcher {
             return;
         }
         let (sender, receiver) = watch::channel(());
+        self.tasks.spawn(receipts::Asker::new(self.parts.clone(), id, receiver.clone()).run());
         self.tasks.spawn(channel::Worker::new(self.parts.clone(), channel, receiver).run());
         self.workers.insert(id, sender);
     }

@@ -9,7 +9,7 @@ use vilicus_core::Millis;
 
 use super::retry;
 
-/// While a channel is paused, its oldest message is tried so often.
+/// While a channel is paused, its oldest message is tried so often, unless the fault says when it may be over.
 pub const PROBE_EVERY: Duration = Duration::from_secs(300);
 
 /// How a channel does, by the monotonic clock.
@@ -45,10 +45,10 @@ impl Rest {
         self.until = self.until.max(now + Duration::from(retry::wait(self.failures, asked, random)));
     }
 
-    /// A fault of the channel: nothing but a probe now and then.
-    pub(super) fn broken(&mut self, now: Duration) {
+    /// A fault of the channel: nothing but a probe now and then, or when the notifier asked for it.
+    pub(super) fn broken(&mut self, asked: Option<Millis>, now: Duration) {
         self.failures = self.failures.saturating_add(1);
-        self.until = now + PROBE_EVERY;
+        self.until = now + asked.map_or(PROBE_EVERY, Duration::from);
     }
 }
 
@@ -83,10 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_channel_is_probed_every_five_minutes() {
+    fn a_broken_channel_is_probed_every_five_minutes_or_when_it_asked_for_it() {
         let mut rest = Rest::default();
-        rest.broken(NOW);
+        rest.broken(None, NOW);
         assert_eq!(rest.left(NOW), PROBE_EVERY);
         assert!(rest.left(NOW + PROBE_EVERY).is_zero());
+        for asked in [1, 3600] {
+            rest.broken(Some(Millis::from_secs(asked)), NOW);
+            assert_eq!(rest.left(NOW), Duration::from_secs(asked));
+        }
     }
 }

@@ -33,7 +33,7 @@ impl FromStr for RateLimit {
 
 /// The tokens of one channel. Full at the start, so that a burst up to the limit passes at once.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     limit: RateLimit,
     tokens: f64,
     filled_at: Duration,
@@ -41,7 +41,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket at this moment of the monotonic clock.
-    pub(super) fn new(limit: RateLimit, now: Duration) -> Self {
+    pub(crate) fn new(limit: RateLimit, now: Duration) -> Self {
         Self { limit, tokens: f64::from(limit.count), filled_at: now }
     }
 
@@ -51,7 +51,7 @@ impl Bucket {
     }
 
     /// How many messages may go now.
-    pub(super) fn available(&mut self, now: Duration) -> usize {
+    pub(crate) fn available(&mut self, now: Duration) -> usize {
         let passed = now.saturating_sub(self.filled_at).as_secs_f64();
         let filled = self.tokens + passed / self.seconds_per_token();
         self.tokens = filled.min(f64::from(self.limit.count));
@@ -60,12 +60,12 @@ impl Bucket {
     }
 
     /// One message goes.
-    pub(super) fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.tokens = (self.tokens - 1.0).max(0.0);
     }
 
     /// How long until one more may go, when none may now.
-    pub(super) fn wait(&self) -> Duration {
+    pub(crate) fn wait(&self) -> Duration {
         let missing = (1.0 - self.tokens).max(0.0);
         // A millisecond more: the sum of the parts may fall short of a whole token by rounding.
         Duration::from_secs_f64(missing * self.seconds_per_token()) + Duration::from_millis(1)

@@ -15,10 +15,15 @@ pub const GIVE_UP_AFTER: Millis = Millis::from_hours(24);
 /// `random` is any number of 64 random bits. Full jitter keeps many that failed together from coming back together.
 #[must_use]
 pub fn wait(failures: u32, asked: Option<Millis>, random: u64) -> Millis {
-    let doublings = failures.saturating_sub(1).min(32);
-    let ceiling = FIRST_WAIT.times(1 << doublings).min(LONGEST_WAIT);
-    let jittered = Millis::new(random % (ceiling.get() + 1));
+    let jittered = Millis::new(random % (ceiling(failures).get() + 1));
     jittered.max(asked.unwrap_or(Millis::ZERO))
+}
+
+/// The longest wait after `failures` failures in a row: 1 s, 2 s, 4 s … 5 min.
+#[must_use]
+pub fn ceiling(failures: u32) -> Millis {
+    let doublings = failures.saturating_sub(1).min(32);
+    FIRST_WAIT.times(1 << doublings).min(LONGEST_WAIT)
 }
 
 /// Whether a message that was made then is too old to be tried once more at `next`.

@@ -9,7 +9,7 @@ use vilicus_core::{ChannelId, Millis, Notification, NotifyError, Receipt};
 use vilicus_store::StoreError;
 use vilicus_store::inventory::Channel;
 
-use super::{Parts, channel};
+use super::{Parts, channel, message};
 use crate::api::{ChannelTester, TestOutcome};
 
 /// Tries channels, whether they are switched on or not. A test that passes ends the channel's pause.
@@ -35,8 +35,13 @@ impl Tester {
     async fn send(&self, channel: &Channel) -> Result<Receipt, NotifyError> {
         let notifier = channel::build(&self.parts.notifiers, channel)?;
         let now = self.parts.clock.now();
-        let key = format!("test-{}-{}", channel.id, now.as_millis());
-        channel::notify(notifier.as_ref(), &Notification::test(key, now)).await
+        let mut test = Notification::test(format!("test-{}-{}", channel.id, now.as_millis()), now);
+        let template_fault = message::put_words(channel, &mut test).err();
+        let mut receipt = channel::notify(notifier.as_ref(), &test).await?;
+        if let Some(fault) = template_fault {
+            receipt.detail = channel::in_usual_words(&receipt.detail, &fault);
+        }
+        Ok(receipt)
     }
 
     /// Ends the pause; a store that can't write now leaves that to the next probe.
