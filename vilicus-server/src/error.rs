@@ -7,6 +7,7 @@ use vilicus_store::StoreError;
 
 use crate::http::tls::TlsError;
 use crate::local_agent::LocalAgentError;
+use crate::self_check::SelfCheckError;
 use crate::tokens::TokenError;
 
 /// A server can't start, or had to stop.
@@ -37,6 +38,9 @@ pub enum ServerError {
     /// The embedded agent can't be set up.
     #[error("the embedded agent cannot be set up")]
     LocalAgent(#[from] LocalAgentError),
+    /// The server can't watch itself.
+    #[error("the self-checks cannot begin")]
+    SelfChecks(#[from] SelfCheckError),
     /// The store can't write any longer, and opening it again did not mend it.
     #[error("the store cannot be used any longer: {fault}; see docs/operations.md for how to restore it")]
     StoreLost {

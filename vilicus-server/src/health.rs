@@ -16,6 +16,7 @@ use serde::Serialize;
 use vilicus_store::Store;
 
 use crate::clock::Clock;
+use crate::freshness::Outlook;
 
 /// A part of the server that gave no sign of life for so long does not work.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(30);
@@ -50,7 +51,9 @@ impl Pulse {
         self.clock.monotonic().saturating_sub(last)
     }
 
-    fn is_alive(&self) -> bool {
+    /// Whether the last sign of life is no older than [`LONGEST_SILENCE`].
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         self.age() <= LONGEST_SILENCE
     }
 }
@@ -68,13 +71,16 @@ pub struct Vitals {
     pub judge: Pulse,
     /// Of what sends messages.
     pub dispatcher: Pulse,
+    /// Whether most agents are silent.
+    pub outlook: Outlook,
 }
 
 impl Vitals {
     /// Looks at everything once.
     pub async fn examine(&self) -> Readiness {
         let store = self.store.health().await;
-        Readiness::new(store.writable, self.judge.is_alive(), self.dispatcher.is_alive())
+        let parts = Readiness::new(store.writable, self.judge.is_alive(), self.dispatcher.is_alive());
+        Readiness { blind: self.outlook.blind().is_some(), ..parts }
     }
 }
 
@@ -89,11 +95,14 @@ pub struct Readiness {
     pub judge: bool,
     /// Whether messages are sent.
     pub dispatcher: bool,
+    /// Whether most agents fell silent at once, so that nobody knows what they would say. It does not make the server
+    /// less ready: who takes it out of service for that keeps the agents away for good.
+    pub blind: bool,
 }
 
 impl Readiness {
     fn new(store: bool, judge: bool, dispatcher: bool) -> Self {
-        Self { ready: store && judge && dispatcher, store, judge, dispatcher }
+        Self { ready: store && judge && dispatcher, store, judge, dispatcher, blind: false }
     }
 }
 

@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use vilicus_core::Timestamp;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -115,6 +116,15 @@ impl Tls {
         }
     }
 
+    /// When the certificate in use ends; `None` when that cannot be read.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaf = CertificateDer::pem_slice_iter(&seen.certificate).next()?.ok()?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(&leaf).ok()?;
+        Some(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
+    }
+
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&config))
@@ -164,6 +174,7 @@ mod tests {
         write(folder.path(), "one.example");
         let tls = Tls::from_files(folder.path().join("cert.pem"), folder.path().join("key.pem")).unwrap();
         assert!(!tls.reload().unwrap());
+        assert!(tls.ends_at().unwrap() > Timestamp::EPOCH);
         write(folder.path(), "two.example");
         assert!(tls.reload().unwrap());
         std::fs::write(folder.path().join("cert.pem"), "junk").unwrap();
