@@ -109,6 +109,15 @@ mod tests {
         assert_eq!(items, [other, news]);
     }
 
+    #[test]
+    fn a_new_name_is_no_other_thing() {
+        let mut items = vec![item(NotificationEvent::Problem, Status::Critical, None, 10)];
+        let mut end = item(NotificationEvent::Recovery, Status::Ok, Some(Status::Critical), 40);
+        end.check = "renamed".to_owned();
+        merge(&mut items, end);
+        assert_eq!(items.len(), 1);
+    }
+
     proptest! {
         #[test]
         fn one_thing_takes_two_items_at_most_and_the_last_news_stands_last(ends in proptest::collection::vec(any::<bool>(), 1..20)) {

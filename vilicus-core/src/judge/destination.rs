@@ -29,7 +29,7 @@ pub(super) struct Found<'a> {
     pub(super) next: Option<Due>,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     fn later(&mut self, at: Timestamp, reason: DueReason) {
         let due = Due { at, reason };
         if self.next.is_none_or(|next| due.at < next.at) {
@@ -45,8 +45,8 @@ impl Found<'_> {
         open
     }
 
-    fn has(&self, channel: ChannelId) -> bool {
-        self.destinations.iter().any(|destination| destination.channel == channel)
+    fn of(&mut self, channel: ChannelId) -> Option<&mut Destination<'a>> {
+        self.destinations.iter_mut().find(|destination| destination.channel == channel)
     }
 }
 
@@ -119,10 +119,17 @@ fn by_route<'a>(
     for (step, after, channels) in route.steps() {
         let delay = if step == 0 { route.first_delay.unwrap_or(Millis::ZERO) } else { after };
         for &channel in channels {
-            if found.has(channel) || around.channels.binary_search(&channel).is_err() {
+            if around.channels.binary_search(&channel).is_err() {
                 continue;
             }
             let candidate = Candidate { route, step, delay, channel, status, again };
+            if let Some(destination) = found.of(channel) {
+                // One message stands for every step that is reached by now.
+                if destination.step < step && candidate.is_reached(around, state) {
+                    destination.step = step;
+                }
+                continue;
+            }
             if let Some(pacing) = candidate.ask(around, state, trace, found) {
                 let labels = around.labels.with_status(Some(status));
                 let group = grouping::of_route(route, around.check, &labels);
@@ -175,6 +182,11 @@ impl Candidate<'_> {
         is_due.then(|| if is_repeat { Pacing::NONE } else { self.route.pacing() })
     }
 
+    /// Whether the channel would be told by this step now.
+    fn is_reached(&self, around: &Surroundings<'_>, state: &CheckState) -> bool {
+        self.ask(around, state, &mut Trace::default(), &mut Found::default()).is_some()
+    }
+
     /// When this channel is to be told; `None` for never, unless something changes.
     fn due(&self, around: &Surroundings<'_>, told: Option<&Told>) -> Option<Timestamp> {
         let Some(told) = told else { return Some(around.now) };
@@ -182,9 +194,17 @@ impl Candidate<'_> {
             return Some(around.now);
         }
         // Lower steps repeat by the step that was reached.
-        let repeat = self.route.repeat_interval.filter(|_| told.step == self.step)?;
+        let repeat = self.route.repeat_interval.filter(|_| self.is_last_of(told))?;
         let last = (around.last_message)(self.channel, &told.group).map_or(told.at, |last| last.max(told.at));
         Some(last.after(repeat))
+    }
+
+    /// Whether no later step that was reached is there to tell this channel again. Steps may have been taken away.
+    fn is_last_of(&self, told: &Told) -> bool {
+        let reached = |(step, _, channels): &(u32, Millis, &[ChannelId])| {
+            *step <= told.step && channels.contains(&self.channel)
+        };
+        self.route.steps().filter(reached).all(|(step, ..)| step <= self.step)
     }
 
     fn schedule(&self, around: &Surroundings<'_>, trace: &mut Trace, found: &mut Found<'_>) -> bool {

@@ -244,6 +244,9 @@ fn problem(
         if hold == Hold::ParentSoft {
             state.parent_wait = until;
         }
+        if hold != Hold::Settling {
+            state.settle_until = None;
+        }
         let next = until.and_then(|at| Some(Due { at, reason: ends(hold)? }));
         return Look { hold: Some(hold), next, ..Look::default() };
     }
@@ -327,6 +330,7 @@ fn flapping_tells(around: &Surroundings<'_>, state: &mut CheckState, hold: Optio
     let quiet = !around.policy.notifications
         || !matches!(around.reach, Reach::Reachable)
         || around.downtime.is_some()
+        || around.inhibited_by.is_some()
         || state.acknowledgement.is_some();
     if state.flapping_told || quiet || !others_pass {
         return Vec::new();
