@@ -17,7 +17,7 @@ use vilicus_agent::{Agent, AgentError, OwnCheck};
 use vilicus_core::{
     AgentId, Check, CheckContext, CheckId, CheckResult, KindRegistry, Millis, Timestamp, async_trait,
 };
-use vilicus_store::inventory::{self, AGENT_KIND, CheckSettings, Origin, Role};
+use vilicus_store::inventory::{self, AGENT_KIND, CheckSettings, DOWN_STATES, Origin, Role};
 use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 use vilicus_store::{Change, Input, Json, Outcome, Store, StoreError};
 
@@ -97,6 +97,7 @@ async fn find_or_create(store: &dyn Store, now: Timestamp) -> Result<AgentId, Lo
         facts: Json(json!({})),
         ephemeral: false,
         expire_after: None,
+        templates: Vec::new(),
         managed_by: None,
         created_at: now,
         last_checkin: None,
@@ -123,8 +124,8 @@ fn hostname() -> String {
     if name.chars().all(|c| c.is_ascii_digit()) { format!("host-{name}") } else { name }
 }
 
-/// The host's name, or when another agent has it, one that tells the two apart.
-async fn free_name(store: &dyn Store, hostname: &str) -> Result<String, StoreError> {
+/// This name, or when another agent has it, one that tells the two apart.
+pub(crate) async fn free_name(store: &dyn Store, hostname: &str) -> Result<String, StoreError> {
     let mut name = hostname.to_owned();
     for number in 1_u64.. {
         let filter = AgentFilter { names: vec![name.clone()], ..AgentFilter::default() };
@@ -204,9 +205,11 @@ async fn create_starters(store: &dyn Store, agent: AgentId, now: Timestamp) -> R
             runbook_url: None,
             depends_on: Vec::new(),
             depends_on_any: Vec::new(),
+            depends_on_states: DOWN_STATES.to_vec(),
             origin: Origin::Server,
             managed_by: None,
             delivered_at: None,
+            ping_key: None,
         };
         inputs.push(change(Change::CreateCheck(Box::new(check))));
     }

@@ -15,6 +15,7 @@ use super::commit::{change, made};
 use super::names::refuse_managed;
 use super::reference::{Reference, Target, agent_at, find_agent, uri};
 use super::run::orders;
+use super::template::refuse_unknown;
 use crate::http::Problem;
 use crate::http::auth::{Admin, AgentOrAdmin, Caller, Reader};
 use crate::http::etag::Etag;
@@ -99,6 +100,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     let input: AgentInput = body.read()?;
     input.validate()?;
+    let _edit = state.edit().await;
     let agent = input.into_agent(&new_agent(state.clock().now()));
     let id = made(&state, Change::CreateAgent(Box::new(agent)), caller.name()).await?;
     let view = agent_at(&state, &caller, &id.to_string()).await?;
@@ -164,6 +166,7 @@ async fn update(
     refuse_managed(view.agent.managed_by.as_deref())?;
     AgentBody::from(view).etag().check(headers)?;
     input.validate()?;
+    refuse_unknown(state, &input.templates).await?;
     let agent = input.into_agent(&view.agent);
     if agent != *view.agent {
         change(state, Change::UpdateAgent(Box::new(agent)), caller.name()).await?;
@@ -192,6 +195,7 @@ async fn remove(
     path: PathParts,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
+    let _edit = state.edit().await;
     let view = agent_at(&state, &caller, path.id()).await?;
     refuse_managed(view.agent.managed_by.as_deref())?;
     AgentBody::from(&view).etag().check(&headers)?;

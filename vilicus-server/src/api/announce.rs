@@ -15,20 +15,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vilicus_core::AgentId;
 use vilicus_store::Change;
-use vilicus_store::inventory::{AGENT_KIND, Check, Origin};
+use vilicus_store::inventory::{Check, Origin, SERVER_KINDS};
 use vilicus_store::query::{AgentView, CheckFilter, CheckView, Page};
 
 use super::AppState;
 use super::check_body::CheckBody;
 use super::check_input::{CheckInput, Dependencies, new_check};
 use super::commit::changes;
-use super::names::refuse_managed;
 use super::reference::agent_at;
 use super::run::{Orders, config_of, orders};
 use crate::http::Problem;
 use crate::http::auth::{AgentOrAdmin, Caller};
 use crate::http::json::{Answer, JsonBody, fields_of, from_fields, known_fields};
 use crate::http::path::PathParts;
+use crate::templates;
 
 /// The route of announcements.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -66,6 +66,7 @@ async fn announce(
     path: PathParts,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
     let view = agent_at(&state, &caller, path.id()).await?;
     let wanted = read(objects_of(&body)?, view.agent.id).map_err(|problem| problem.below("/objects"))?;
     let current = checks_of(&state, view.agent.id).await?;
@@ -123,11 +124,9 @@ fn read_one(object: Value, agent: AgentId) -> Result<CheckInput, Problem> {
     if input.kind.is_empty() || input.kind.chars().count() > 255 || input.kind.chars().any(char::is_control) {
         return Err(Problem::invalid("/kind", "expected a word of 1 to 255 characters"));
     }
-    if input.kind == AGENT_KIND {
-        return Err(Problem::invalid(
-            "/kind",
-            "every agent has its check of this kind already, made by itself",
-        ));
+    if SERVER_KINDS.contains(&input.kind.as_str()) {
+        let detail = "the server judges checks of this kind by itself, and no agent brings them";
+        return Err(Problem::invalid("/kind", detail));
     }
     if !input.depends_on.is_empty() || !input.depends_on_any.is_empty() {
         return Err(Problem::invalid("/depends_on", "what a check depends on is for operators to say"));
@@ -168,10 +167,11 @@ fn plan(agent: &AgentView, wanted: Vec<CheckInput>, current: &[CheckView]) -> Re
     Ok(plan)
 }
 
+/// Refuses to announce what is not the agent's. What a template made gives way: the agent knows better.
 fn refuse_foreign(check: &Check) -> Result<(), Problem> {
-    refuse_managed(check.managed_by.as_deref())?;
     match check.origin {
         Origin::Agent => Ok(()),
+        Origin::Server if templates::is_made(check) => Ok(()),
         Origin::Server => Err(Problem::conflict("is an operator's check")),
     }
 }
@@ -184,6 +184,9 @@ fn taken(index: usize) -> Problem {
 /// What is measured, and how often, follows the agent; the rest is as people left it.
 fn announced_again(input: CheckInput, view: &CheckView) -> Check {
     let mut check = (*view.check).clone();
+    if templates::is_made(&check) {
+        (check.origin, check.managed_by) = (Origin::Agent, None);
+    }
     let said = input.settings(None);
     check.settings.interval = said.interval;
     check.settings.retry_interval = said.retry_interval;

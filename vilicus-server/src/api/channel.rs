@@ -1,6 +1,8 @@
 //! `/channel/`: configured notifiers. Their secrets are written and never read: reads give `"***"`, and writing
 //! `"***"` back keeps what is stored.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -8,20 +10,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vilicus_core::ChannelId;
+use vilicus_core::{ChannelId, async_trait};
 use vilicus_store::Change;
 use vilicus_store::inventory::Channel;
 
 use super::AppState;
 use super::channel_body::{ChannelBody, ChannelInput, new_channel};
-use super::commit::{change, fields, made};
-use super::names::refuse_managed;
-use super::reference::{Reference, find_channel, uri};
+use super::reference::Reference;
+use super::resource::{self, Edit, Resource, at, find};
 use crate::http::Problem;
 use crate::http::auth::{Admin, Caller, Operator, Viewer};
 use crate::http::etag::Etag;
-use crate::http::json::{Answer, JsonBody, created};
-use crate::http::page::{List, Meta, slice};
+use crate::http::json::{Answer, JsonBody};
+use crate::http::page::List;
 use crate::http::path::PathParts;
 use crate::http::query::Query;
 
@@ -31,6 +32,77 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list, create))
         .routes(routes!(one, replace, modify, remove))
         .routes(routes!(test))
+}
+
+#[async_trait]
+impl Resource for Channel {
+    type Input = ChannelInput;
+    type Body = ChannelBody;
+
+    const NAME: &'static str = "channel";
+
+    fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn managed_by(&self) -> Option<&str> {
+        self.managed_by.as_deref()
+    }
+
+    fn to_input(&self) -> ChannelInput {
+        self.into()
+    }
+
+    fn to_body(&self, state: &AppState) -> ChannelBody {
+        ChannelBody::new(self, state.notifiers())
+    }
+
+    fn etag(body: &ChannelBody) -> Etag {
+        body.etag()
+    }
+
+    async fn all(state: &AppState) -> Result<Vec<Arc<Self>>, Problem> {
+        Ok(state.store().channels().await?)
+    }
+
+    async fn build(state: &AppState, _: &Caller, input: ChannelInput, base: Self) -> Result<Self, Problem> {
+        input.validate()?;
+        let fallback = match &input.fallback {
+            None => None,
+            Some(reference) => Some(fallback(state, reference, &base).await?),
+        };
+        let channel = input.into_channel(fallback, base)?;
+        state.notifiers().build(&channel.kind, &channel.params.0)?;
+        Ok(channel)
+    }
+
+    fn creation(self) -> Change {
+        Change::CreateChannel(Box::new(self))
+    }
+
+    fn update(self) -> Change {
+        Change::UpdateChannel(Box::new(self))
+    }
+
+    fn deletion(&self) -> Change {
+        Change::DeleteChannel(self.id)
+    }
+}
+
+async fn fallback(state: &AppState, reference: &Reference, base: &Channel) -> Result<ChannelId, Problem> {
+    let found = find::<Channel>(state, reference).await?;
+    let found =
+        found.ok_or_else(|| Problem::invalid("/fallback", format!("there is no channel {reference}")))?;
+    match found.id == base.id && !base.name.is_empty() {
+        true => {
+            Err(Problem::invalid("/fallback", "a channel that fails cannot tell so itself; name another"))
+        }
+        false => Ok(found.id),
+    }
 }
 
 /// The channels.
@@ -48,17 +120,13 @@ async fn list(
     let (names, kinds) = (query.any("name"), query.any("kind"));
     let enabled: Option<bool> = query.parsed("enabled")?;
     query.finish()?;
-    let channels = state.store().channels().await?;
-    let wanted = channels.iter().filter(|channel| {
+    let mut channels = Channel::all(&state).await?;
+    channels.retain(|channel| {
         names.as_ref().is_none_or(|names| names.contains(&channel.name))
             && kinds.as_ref().is_none_or(|kinds| kinds.contains(&channel.kind))
             && enabled.is_none_or(|enabled| channel.enabled == enabled)
     });
-    let all: Vec<ChannelBody> = wanted.map(|channel| ChannelBody::new(channel, state.notifiers())).collect();
-    let meta = Meta::of_page(&query, page, all.len());
-    let objects = slice(all, page);
-    let tags: Vec<String> = objects.iter().map(|channel| channel.etag().as_str().to_owned()).collect();
-    Ok(Etag::of(&(tags, meta.total_count)).answer(&headers, Answer(List { meta, objects })))
+    Ok(resource::list(&state, &query, page, &headers, &channels))
 }
 
 /// Makes a channel.
@@ -69,11 +137,7 @@ async fn create(
     Admin(caller): Admin,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let input: ChannelInput = body.read()?;
-    let channel = into_channel(&state, input, new_channel()).await?;
-    let id = made(&state, Change::CreateChannel(Box::new(channel)), caller.name()).await?;
-    let channel = channel_at(&state, &id.to_string()).await?;
-    Ok(created(&uri("channel", id), shown(&state, &channel)))
+    resource::create(&state, &caller, &body, new_channel()).await
 }
 
 /// One channel.
@@ -85,8 +149,7 @@ async fn one(
     path: PathParts,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let body = ChannelBody::new(&channel_at(&state, path.id()).await?, state.notifiers());
-    Ok(body.etag().answer(&headers, Answer(body)))
+    resource::one::<Channel>(&state, &path, &headers).await
 }
 
 /// Replaces a channel. A pause ends.
@@ -95,13 +158,9 @@ async fn one(
 async fn replace(
     State(state): State<AppState>,
     Admin(caller): Admin,
-    path: PathParts,
-    headers: HeaderMap,
-    body: JsonBody,
+    edit: Edit,
 ) -> Result<Response, Problem> {
-    let _edit = state.edit().await;
-    let channel = channel_at(&state, path.id()).await?;
-    update(&state, &caller, channel, &headers, body.read()?).await
+    edit.replace::<Channel>(&state, &caller).await
 }
 
 /// Changes some fields of a channel. A pause ends.
@@ -110,53 +169,9 @@ async fn replace(
 async fn modify(
     State(state): State<AppState>,
     Admin(caller): Admin,
-    path: PathParts,
-    headers: HeaderMap,
-    body: JsonBody,
+    edit: Edit,
 ) -> Result<Response, Problem> {
-    let _edit = state.edit().await;
-    let channel = channel_at(&state, path.id()).await?;
-    let input = body.read_onto(fields(&ChannelInput::from(&channel))?)?;
-    update(&state, &caller, channel, &headers, input).await
-}
-
-async fn update(
-    state: &AppState,
-    caller: &Caller,
-    channel: Channel,
-    headers: &HeaderMap,
-    input: ChannelInput,
-) -> Result<Response, Problem> {
-    refuse_managed(channel.managed_by.as_deref())?;
-    ChannelBody::new(&channel, state.notifiers()).etag().check(headers)?;
-    let id = channel.id;
-    let channel = into_channel(state, input, channel).await?;
-    change(state, Change::UpdateChannel(Box::new(channel)), caller.name()).await?;
-    Ok(shown(state, &channel_at(state, &id.to_string()).await?))
-}
-
-/// The channel that `input` makes of `base`; its notifier can be built.
-async fn into_channel(state: &AppState, input: ChannelInput, base: Channel) -> Result<Channel, Problem> {
-    input.validate()?;
-    let fallback = match &input.fallback {
-        None => None,
-        Some(reference) => Some(fallback(state, reference, &base).await?),
-    };
-    let channel = input.into_channel(fallback, base)?;
-    state.notifiers().build(&channel.kind, &channel.params.0)?;
-    Ok(channel)
-}
-
-async fn fallback(state: &AppState, reference: &Reference, base: &Channel) -> Result<ChannelId, Problem> {
-    let found = find_channel(state, reference).await?;
-    let found =
-        found.ok_or_else(|| Problem::invalid("/fallback", format!("there is no channel {reference}")))?;
-    match found.id == base.id && !base.name.is_empty() {
-        true => {
-            Err(Problem::invalid("/fallback", "a channel that fails cannot tell so itself; name another"))
-        }
-        false => Ok(found.id),
-    }
+    edit.modify::<Channel>(&state, &caller).await
 }
 
 /// Removes a channel, and its messages that wait.
@@ -168,11 +183,7 @@ async fn remove(
     path: PathParts,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let channel = channel_at(&state, path.id()).await?;
-    refuse_managed(channel.managed_by.as_deref())?;
-    ChannelBody::new(&channel, state.notifiers()).etag().check(&headers)?;
-    change(&state, Change::DeleteChannel(channel.id), caller.name()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    resource::remove::<Channel>(&state, &caller, &path, &headers).await
 }
 
 /// What came of a test.
@@ -198,7 +209,7 @@ async fn test(
     _caller: Operator,
     path: PathParts,
 ) -> Result<Response, Problem> {
-    let channel = channel_at(&state, path.id()).await?;
+    let channel = at::<Channel>(&state, &path).await?;
     let outcome = state.tester().test(channel.id).await;
     Ok(Answer(TestBody {
         delivered: outcome.delivered,
@@ -208,17 +219,4 @@ async fn test(
         receipt: outcome.receipt,
     })
     .into_response())
-}
-
-async fn channel_at(state: &AppState, path: &str) -> Result<Channel, Problem> {
-    let found = find_channel(state, &Reference::parse(path)).await?;
-    found.map(|channel| (*channel).clone()).ok_or_else(Problem::not_found)
-}
-
-fn shown(state: &AppState, channel: &Channel) -> Response {
-    let body = ChannelBody::new(channel, state.notifiers());
-    let tag = body.etag();
-    let mut response = Answer(body).into_response();
-    tag.mark(&mut response);
-    response
 }

@@ -4,20 +4,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use vilicus_core::{ChannelId, NotifierRegistry, Timestamp};
-use vilicus_store::inventory::Channel;
+use vilicus_store::inventory::{Channel, ChannelWords};
 
 use super::names::Mistakes;
 use super::reference::{Reference, uri};
 use crate::http::Problem;
 use crate::http::etag::Etag;
 use crate::http::json::Sent;
+use crate::notifiers::MessageTemplate;
 
 /// What stands for a secret.
-pub(super) const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 /// A channel, its secrets hidden.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct ChannelBody {
+pub(crate) struct ChannelBody {
     id: u64,
     resource_uri: String,
     /// Unique in the server.
@@ -35,6 +36,9 @@ pub(super) struct ChannelBody {
     fallback: Option<String>,
     /// When more messages than this wait, they become one.
     digest_above: Option<u32>,
+    /// Templates of the words of its messages; what is `null` is said in the stock words.
+    #[schema(value_type = Option<Object>)]
+    message: Option<MessageTemplate>,
     /// The file that manages it.
     managed_by: Option<String>,
     /// Why nothing passes, and since when; released by an edit or a test that passes.
@@ -69,6 +73,7 @@ impl ChannelBody {
             rate_limit: channel.rate_limit.clone(),
             fallback: channel.fallback.map(|fallback| uri("channel", fallback)),
             digest_above: channel.digest_above,
+            message: template_of(&channel.words),
             managed_by: channel.managed_by.clone(),
             paused: channel
                 .paused
@@ -109,7 +114,7 @@ fn put_back(sent: &mut Value, stored: Option<&Value>) {
 
 /// A channel as it is written.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct ChannelInput {
+pub(crate) struct ChannelInput {
     /// Unique in the server.
     name: String,
     /// The kind of notifier.
@@ -127,10 +132,14 @@ pub(super) struct ChannelInput {
     /// The channel that hears of it when this one fails: an id, a name or a path.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub(super) fallback: Option<Reference>,
+    pub(crate) fallback: Option<Reference>,
     /// When more messages than this wait, they become one; 20, and never for a webhook.
     #[serde(default)]
     digest_above: Option<u32>,
+    /// Templates of the words of its messages, `{"title": …, "text": …}`; the stock words by default.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    message: Option<MessageTemplate>,
 }
 
 fn yes() -> bool {
@@ -151,13 +160,25 @@ impl From<&Channel> for ChannelInput {
             rate_limit: channel.rate_limit.clone(),
             fallback: channel.fallback.map(|id| Reference::id(id.get())),
             digest_above: channel.digest_above,
+            message: template_of(&channel.words),
         }
     }
 }
 
+/// The words of a channel as a template; `None` when it has none of its own.
+pub(super) fn template_of(words: &ChannelWords) -> Option<MessageTemplate> {
+    let ChannelWords { title, text } = words.clone();
+    (title.is_some() || text.is_some()).then_some(MessageTemplate { title, text })
+}
+
+/// Refuses a template that can't be rendered.
+pub(super) fn check_template(template: &MessageTemplate) -> Result<(), Problem> {
+    template.check().map_err(|error| Problem::invalid(format!("/message{}", error.pointer), error.detail))
+}
+
 impl ChannelInput {
     /// Refuses what no channel can be; its kind and params are judged by the registry.
-    pub(super) fn validate(&self) -> Result<(), Problem> {
+    pub(crate) fn validate(&self) -> Result<(), Problem> {
         let mut mistakes = Mistakes::default();
         mistakes.name("/name", &self.name);
         if let Some(rate) = &self.rate_limit {
@@ -168,11 +189,12 @@ impl ChannelInput {
             );
         }
         mistakes.require(self.digest_above != Some(0), "/digest_above", "is 0; expected at least 1, or null");
-        mistakes.into_result()
+        mistakes.into_result()?;
+        self.message.as_ref().map_or(Ok(()), check_template)
     }
 
     /// The channel that this makes of `base`.
-    pub(super) fn into_channel(self, fallback: Option<ChannelId>, base: Channel) -> Result<Channel, Problem> {
+    pub(crate) fn into_channel(self, fallback: Option<ChannelId>, base: Channel) -> Result<Channel, Problem> {
         let mut params = Value::Object(self.params);
         // The secrets of another kind of notifier are nothing that this one should get.
         if self.kind == base.kind {
@@ -184,7 +206,9 @@ impl ChannelInput {
                 "nothing is stored that *** could keep; say it",
             ));
         }
+        let MessageTemplate { title, text } = self.message.unwrap_or_default();
         Ok(Channel {
+            words: ChannelWords { title, text },
             digest_above: self.digest_above.or_else(|| digest_of(&self.kind)),
             name: self.name,
             kind: self.kind,
@@ -220,7 +244,7 @@ fn hidden_in(value: &Value) -> Option<String> {
 }
 
 /// A channel that is about to be made: the store gives the id.
-pub(super) fn new_channel() -> Channel {
+pub(crate) fn new_channel() -> Channel {
     Channel {
         id: ChannelId::from(std::num::NonZeroU64::MIN),
         name: String::new(),
@@ -230,6 +254,7 @@ pub(super) fn new_channel() -> Channel {
         rate_limit: None,
         fallback: None,
         digest_above: None,
+        words: ChannelWords::default(),
         managed_by: None,
         paused: None,
     }

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vilicus_core::{CheckId, Status};
 use vilicus_store::Change;
-use vilicus_store::inventory::{AGENT_KIND, Origin, SERVER_KINDS};
+use vilicus_store::inventory::{AGENT_KIND, Check, HEARTBEAT_KIND, Origin, SERVER_KINDS};
 use vilicus_store::query::{CheckFilter, CheckView};
 
 use super::AppState;
@@ -18,7 +18,9 @@ use super::check_delivery::deliver;
 use super::check_input::{CheckInput, new_check};
 use super::commit::{change, fields, made};
 use super::dependencies;
+use super::kinds;
 use super::names::{refuse_managed, refuse_own};
+use super::ping;
 use super::reference::{check_at, find_agent, uri};
 use crate::http::Problem;
 use crate::http::auth::{Admin, Caller, Reader};
@@ -34,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(one, replace, modify, remove))
+        .routes(routes!(new_ping_key))
         .routes(routes!(of_kind))
 }
 
@@ -95,7 +98,7 @@ async fn show(
     let tags: Vec<String> =
         found.objects.iter().map(|view| CheckBody::etag(view).as_str().to_owned()).collect();
     let objects =
-        found.objects.iter().map(|view| CheckBody::for_reader(view, caller, state.kinds())).collect();
+        found.objects.iter().map(|view| CheckBody::for_reader(view, caller, state)).collect();
     let meta = Meta::of_page(&query, page, found.total);
     Ok(Etag::of(&(&tags, found.total)).answer(headers, Answer(List { meta, objects })))
 }
@@ -161,21 +164,17 @@ async fn create(
 ) -> Result<Response, Problem> {
     let input: CheckInput = body.read()?;
     input.validate()?;
+    let _edit = state.edit().await;
     let agent = find_agent(&state, &caller, &input.agent).await?;
     let agent =
         agent.ok_or_else(|| Problem::invalid("/agent", format!("there is no agent {}", input.agent)))?;
-    if input.kind == AGENT_KIND {
-        return Err(Problem::invalid(
-            "/kind",
-            "every agent has its check of this kind already, made by itself",
-        ));
-    }
-    state.kinds().build(&input.kind, &Value::Object(input.params.clone()))?;
+    kinds::validate(&state, &input.kind, &Value::Object(input.params.clone()))?;
     let depends = dependencies::find(&state, &caller, &input, None).await?;
-    let check = input.into_check(new_check(agent.agent.id, Origin::Server), None, depends);
+    let mut check = input.into_check(new_check(agent.agent.id, Origin::Server), None, depends);
+    check.ping_key = ping::key_for(&check.kind, None, state.random())?;
     let id = made(&state, Change::CreateCheck(Box::new(check)), caller.name()).await?;
     let view = check_at(&state, &caller, &id.to_string()).await?;
-    Ok(created(&uri("check", id), shown(&view)))
+    Ok(created(&uri("check", id), shown(&state, &caller, &view)))
 }
 
 /// One check.
@@ -190,7 +189,7 @@ async fn one(
     let view = check_at(&state, &caller, path.id()).await?;
     let body = match caller.agent() {
         Some(_) => CheckBody::configured(&view),
-        None => CheckBody::for_reader(&view, &caller, state.kinds()),
+        None => CheckBody::for_reader(&view, &caller, &state),
     };
     Ok(CheckBody::etag(&view).answer(&headers, Answer(body)))
 }
@@ -246,11 +245,12 @@ async fn update(
     input.validate()?;
     refuse_moves(state, caller, &view, &input).await?;
     let depends = dependencies::find(state, caller, &input, Some(view.check.id)).await?;
-    let check = input.into_check((*view.check).clone(), Some(&view), depends);
+    let mut check = input.into_check((*view.check).clone(), Some(&view), depends);
+    check.ping_key = ping::key_for(&check.kind, check.ping_key, state.random())?;
     if check != *view.check {
         change(state, Change::UpdateCheck(Box::new(check)), caller.name()).await?;
     }
-    Ok(shown(&check_at(state, caller, &view.check.id.to_string()).await?))
+    Ok(shown(state, caller, &check_at(state, caller, &view.check.id.to_string()).await?))
 }
 
 /// Refuses what cannot become of this check: another agent's, or what is not the operator's to say.
@@ -284,8 +284,7 @@ async fn refuse_moves(
     if same_params && input.kind == view.check.kind {
         return Ok(());
     }
-    state.kinds().build(&input.kind, &params)?;
-    Ok(())
+    kinds::validate(state, &input.kind, &params)
 }
 
 /// Removes a check. An open problem is told as closed.
@@ -297,6 +296,7 @@ async fn remove(
     path: PathParts,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
+    let _edit = state.edit().await;
     let view = check_at(&state, &caller, path.id()).await?;
     refuse_managed(view.check.managed_by.as_deref())?;
     refuse_own(&view.check)?;
@@ -305,8 +305,28 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn shown(view: &CheckView) -> Response {
-    let mut response = Answer(CheckBody::with_state(view)).into_response();
+/// Gives a heartbeat another address for its pings; the old one is unknown from then on.
+#[utoipa::path(post, path = "/api/v1/check/{id}/ping_key/", tag = "check", params(("id" = String, Path)),
+    responses((status = 200, body = CheckBody)))]
+async fn new_ping_key(
+    State(state): State<AppState>,
+    Admin(caller): Admin,
+    path: PathParts,
+) -> Result<Response, Problem> {
+    let _edit = state.edit().await;
+    let view = check_at(&state, &caller, path.id()).await?;
+    if view.check.kind != HEARTBEAT_KIND {
+        return Err(Problem::conflict("only checks of the kind heartbeat are pinged"));
+    }
+    let ping_key = Some(ping::new_key(state.random())?);
+    let check = Check { ping_key, ..(*view.check).clone() };
+    change(&state, Change::UpdateCheck(Box::new(check)), caller.name()).await?;
+    let view = check_at(&state, &caller, &view.check.id.to_string()).await?;
+    Ok(shown(&state, &caller, &view))
+}
+
+fn shown(state: &AppState, caller: &Caller, view: &CheckView) -> Response {
+    let mut response = Answer(CheckBody::for_reader(view, caller, state)).into_response();
     CheckBody::etag(view).mark(&mut response);
     response
 }

@@ -3,12 +3,15 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use vilicus_core::{CheckId, KindRegistry, Millis, StateType, Status, Thresholds, Timestamp};
+use vilicus_core::judge::gates::Hold;
+use vilicus_core::{CheckId, Millis, StateType, Status, Thresholds, Timestamp};
 use vilicus_store::inventory::{Check, Origin, Role};
 use vilicus_store::query::CheckView;
 
+use super::acknowledge::AcknowledgementBody;
 use super::channel_body::HIDDEN;
 use super::reference::uri;
+use super::{AppState, ping};
 use crate::http::auth::Caller;
 use crate::http::etag::Etag;
 
@@ -56,6 +59,9 @@ pub(super) struct CheckBody {
     depends_on: Vec<String>,
     /// Groups of checks of which one must be up.
     depends_on_any: Vec<Vec<String>>,
+    /// The confirmed statuses in which what it depends on counts as down.
+    #[schema(value_type = Vec<String>)]
+    depends_on_states: Vec<Status>,
     /// Words, or `key=value`.
     tags: Vec<String>,
     /// Whether it runs at all.
@@ -79,6 +85,9 @@ pub(super) struct CheckBody {
     origin: Origin,
     /// The file that manages it.
     managed_by: Option<String>,
+    /// Where the job of a heartbeat says that it ran; left out for those who may not ping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ping_url: Option<String>,
     /// How it is; left out for the agent itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<StateBody>,
@@ -107,14 +116,24 @@ pub(super) struct StateBody {
     output: String,
     /// Whether it changes too often to be told each time.
     flapping: bool,
+    /// The changes of the last 20 results, weighed: a percentage.
+    flapping_percent: f64,
     /// Whether someone is on it.
     acknowledged: bool,
+    /// Who is on it.
+    acknowledgement: Option<AcknowledgementBody>,
     /// Whether its silence is planned.
     in_downtime: bool,
-    /// Whether its agent is DOWN.
+    /// The end of the downtime that it is in, of several the last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    downtime_until: Option<Timestamp>,
+    /// Whether its agent, or a check that it depends on, is down.
     unreachable: bool,
     /// Whether results stay out.
     stale: bool,
+    /// What keeps its problem from being told, as `acknowledged`; `explain/` says more.
+    #[schema(value_type = Option<String>)]
+    held: Option<Hold>,
 }
 
 /// The word for a status; `None` is PENDING.
@@ -133,12 +152,15 @@ impl From<&CheckView> for StateBody {
             last_result_at: state.last_result_at,
             next_due_at: view.next_due,
             output: view.last.as_ref().map(|last| last.output.clone()).unwrap_or_default(),
-            // Nothing in the store can be flapping, acknowledged or in a downtime yet.
-            flapping: false,
-            acknowledged: false,
-            in_downtime: false,
+            flapping: state.flapping.is_flapping(),
+            flapping_percent: state.flapping.percent(),
+            acknowledged: state.acknowledgement.is_some(),
+            acknowledgement: state.acknowledgement.as_deref().map(AcknowledgementBody::from),
+            in_downtime: view.downtime_until.is_some(),
+            downtime_until: view.downtime_until,
             unreachable: view.unreachable,
             stale: state.stale,
+            held: state.held,
         }
     }
 }
@@ -175,6 +197,7 @@ impl CheckBody {
                 .iter()
                 .map(|group| group.iter().map(path).collect())
                 .collect(),
+            depends_on_states: check.depends_on_states.clone(),
             tags: check.tags.clone(),
             enabled: check.enabled,
             notifications: policy.notifications,
@@ -186,17 +209,22 @@ impl CheckBody {
             runbook_url: check.runbook_url.clone(),
             origin: check.origin,
             managed_by: check.managed_by.clone(),
+            ping_url: None,
             state: None,
         }
     }
 
-    /// What a person may read: secret parameters are for admins, who wrote them.
-    pub(super) fn for_reader(view: &CheckView, caller: &Caller, kinds: &KindRegistry) -> Self {
+    /// What a person may read: secret parameters are for admins, who wrote them; where pings go is for those who could
+    /// as well submit results.
+    pub(super) fn for_reader(view: &CheckView, caller: &Caller, state: &AppState) -> Self {
         let mut body = Self::with_state(view);
+        if caller.role() >= Role::Operator {
+            body.ping_url = ping::path_of(&view.check).map(|path| state.link(&path));
+        }
         if caller.role() != Role::Admin
             && let Value::Object(params) = &mut body.params
         {
-            for name in kinds.secret_params(&view.check.kind) {
+            for name in state.kinds().secret_params(&view.check.kind) {
                 params.entry(name).and_modify(|value| *value = HIDDEN.into());
             }
         }
@@ -205,7 +233,7 @@ impl CheckBody {
 
     /// The tag of what is configured.
     pub(super) fn etag(view: &CheckView) -> Etag {
-        Etag::of(&Self::configured(view))
+        Etag::of(&(Self::configured(view), &view.check.ping_key))
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use vilicus_core::policy::MAX_WITHIN;
 use vilicus_core::{AgentId, CheckId, Millis, Status, Thresholds};
-use vilicus_store::inventory::{Check, CheckSettings, Origin};
+use vilicus_store::inventory::{Check, CheckSettings, DOWN_STATES, Origin};
 use vilicus_store::query::CheckView;
 
 use super::names::Mistakes;
@@ -15,91 +15,95 @@ use crate::http::json::Sent;
 
 /// A check as it is written. `agent`, `name` and `kind` are enough.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct CheckInput {
+pub(crate) struct CheckInput {
     /// Whose it is: an id, a name or a path.
     #[schema(value_type = String)]
-    pub(super) agent: Reference,
+    pub(crate) agent: Reference,
     /// Unique within the agent.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What it checks.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// What its kind needs to know.
     #[serde(default)]
     #[schema(value_type = Object)]
-    pub(super) params: Map<String, Value>,
+    pub(crate) params: Map<String, Value>,
     /// How often it runs; the agent's own interval by default.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub(super) interval: Option<Millis>,
+    pub(crate) interval: Option<Millis>,
     /// After this time a run is dropped; 10 s.
     #[serde(default = "defaults::timeout")]
     #[schema(value_type = String, required = false)]
-    pub(super) timeout: Millis,
+    pub(crate) timeout: Millis,
     /// A problem is hard after so many results that were not OK; 3.
     #[serde(default = "defaults::max_attempts")]
-    pub(super) max_attempts: u32,
+    pub(crate) max_attempts: u32,
     /// Of so many; the same as `max_attempts`.
     #[serde(default)]
-    pub(super) within: Option<u32>,
+    pub(crate) within: Option<u32>,
     /// How often it runs while soft; the interval, at most 30 s.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub(super) retry_interval: Option<Millis>,
+    pub(crate) retry_interval: Option<Millis>,
     /// So many good results in a row before OK is hard again; 1.
     #[serde(default = "defaults::recover_attempts")]
-    pub(super) recover_attempts: u32,
+    pub(crate) recover_attempts: u32,
     /// How much later than expected a result may be; 30 s.
     #[serde(default = "defaults::grace")]
     #[schema(value_type = String, required = false)]
-    pub(super) grace: Millis,
+    pub(crate) grace: Millis,
     /// The status of a run that timed out; CRITICAL.
     #[serde(default = "defaults::timeout_status")]
     #[schema(value_type = String, required = false)]
-    pub(super) timeout_status: Status,
+    pub(crate) timeout_status: Status,
     /// What is wanted of its metrics, by their names.
     #[serde(default)]
     #[schema(value_type = Object)]
-    pub(super) thresholds: Thresholds,
+    pub(crate) thresholds: Thresholds,
     /// Checks that must be up for this one to be told.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
-    pub(super) depends_on: Vec<Reference>,
+    pub(crate) depends_on: Vec<Reference>,
     /// Groups of checks of which one must be up.
     #[serde(default)]
     #[schema(value_type = Vec<Vec<String>>)]
-    pub(super) depends_on_any: Vec<Vec<Reference>>,
+    pub(crate) depends_on_any: Vec<Vec<Reference>>,
+    /// The confirmed statuses in which what it depends on counts as down; CRITICAL and UNKNOWN.
+    #[serde(default = "defaults::depends_on_states")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub(crate) depends_on_states: Vec<Status>,
     /// Words, or `key=value`.
     #[serde(default)]
-    pub(super) tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     /// Whether it runs at all; yes.
     #[serde(default = "defaults::yes")]
-    pub(super) enabled: bool,
+    pub(crate) enabled: bool,
     /// Whether people are told at all; yes.
     #[serde(default = "defaults::yes")]
-    pub(super) notifications: bool,
+    pub(crate) notifications: bool,
     /// Whether every hard problem result is told.
     #[serde(default)]
-    pub(super) volatile: bool,
+    pub(crate) volatile: bool,
     /// Whether it may be called flapping; yes.
     #[serde(default = "defaults::yes")]
-    pub(super) flap_detection: bool,
+    pub(crate) flap_detection: bool,
     /// Below this percentage of changes flapping stops; 25.
     #[serde(default = "defaults::flap_low")]
-    pub(super) flap_low: f64,
+    pub(crate) flap_low: f64,
     /// Above this percentage of changes flapping starts; 30.
     #[serde(default = "defaults::flap_high")]
-    pub(super) flap_high: f64,
+    pub(crate) flap_high: f64,
     /// What it is for.
     #[serde(default)]
-    pub(super) description: String,
+    pub(crate) description: String,
     /// Where those who mend it read on.
     #[serde(default)]
-    pub(super) runbook_url: Option<String>,
+    pub(crate) runbook_url: Option<String>,
 }
 
 /// What is not said: see [`CheckSettings::default`].
 mod defaults {
-    use super::{CheckSettings, Millis, Status};
+    use super::{CheckSettings, DOWN_STATES, Millis, Status};
 
     pub(super) fn timeout() -> Millis {
         CheckSettings::default().timeout
@@ -129,13 +133,17 @@ mod defaults {
         CheckSettings::default().flap_high
     }
 
+    pub(super) fn depends_on_states() -> Vec<Status> {
+        DOWN_STATES.to_vec()
+    }
+
     pub(super) fn yes() -> bool {
         true
     }
 }
 
 impl Sent for CheckInput {
-    const READ_ONLY: &'static [&'static str] = &["id", "resource_uri", "origin", "managed_by", "state"];
+    const READ_ONLY: &'static [&'static str] = &["id", "resource_uri", "origin", "managed_by", "ping_url", "state"];
 }
 
 impl From<&Check> for CheckInput {
@@ -162,6 +170,7 @@ impl From<&Check> for CheckInput {
                 .iter()
                 .map(|ids| ids.iter().map(reference).collect())
                 .collect(),
+            depends_on_states: check.depends_on_states.clone(),
             tags: check.tags.clone(),
             enabled: check.enabled,
             notifications: settings.notifications,
@@ -177,7 +186,7 @@ impl From<&Check> for CheckInput {
 
 impl CheckInput {
     /// Refuses what no check can be; its kind and params are judged by the registry.
-    pub(super) fn validate(&self) -> Result<(), Problem> {
+    pub(crate) fn validate(&self) -> Result<(), Problem> {
         let mut mistakes = Mistakes::default();
         mistakes.name("/name", &self.name);
         self.validate_times(&mut mistakes);
@@ -191,6 +200,12 @@ impl CheckInput {
         }
         mistakes.require(self.flap_low <= self.flap_high, "/flap_high", "is below flap_low");
         validate_thresholds(&mut mistakes, &self.thresholds);
+        let down = &self.depends_on_states;
+        mistakes.require(
+            !down.is_empty() && !down.contains(&Status::Ok),
+            "/depends_on_states",
+            "expected some of WARNING, UNKNOWN and CRITICAL: what counts as down",
+        );
         mistakes.tags("/tags", &self.tags);
         mistakes.text("/description", &self.description);
         if let Some(link) = &self.runbook_url {
@@ -213,9 +228,20 @@ impl CheckInput {
         }
     }
 
+    /// Every check that it refers to, with its place.
+    pub(crate) fn references(&self) -> impl Iterator<Item = (String, &Reference)> {
+        let all = self.depends_on.iter().enumerate();
+        let all = all.map(|(index, reference)| (format!("/depends_on/{index}"), reference));
+        let any = self.depends_on_any.iter().enumerate().flat_map(|(group, references)| {
+            let references = references.iter().enumerate();
+            references.map(move |(index, reference)| (format!("/depends_on_any/{group}/{index}"), reference))
+        });
+        all.chain(any)
+    }
+
     /// What an operator wants. What was left to a default and is sent back as that default stays so, or an echo
     /// would pin an interval that should follow the agent's.
-    pub(super) fn settings(&self, base: Option<&CheckView>) -> CheckSettings {
+    pub(crate) fn settings(&self, base: Option<&CheckView>) -> CheckSettings {
         let kept = |sent: Option<Millis>, set: Option<Millis>, effective: Millis| {
             sent.filter(|sent| set.is_some() || *sent != effective)
         };
@@ -247,7 +273,7 @@ impl CheckInput {
     }
 
     /// The check that this makes on top of `base`.
-    pub(super) fn into_check(self, base: Check, view: Option<&CheckView>, depends: Dependencies) -> Check {
+    pub(crate) fn into_check(self, base: Check, view: Option<&CheckView>, depends: Dependencies) -> Check {
         Check {
             settings: self.settings(view),
             name: self.name,
@@ -259,6 +285,7 @@ impl CheckInput {
             runbook_url: self.runbook_url,
             depends_on: depends.all,
             depends_on_any: depends.any,
+            depends_on_states: self.depends_on_states,
             ..base
         }
     }
@@ -266,11 +293,11 @@ impl CheckInput {
 
 /// References to other checks, found.
 #[derive(Debug, Default)]
-pub(super) struct Dependencies {
+pub(crate) struct Dependencies {
     /// All of these must be up.
-    pub(super) all: Vec<CheckId>,
+    pub(crate) all: Vec<CheckId>,
     /// Of each of these groups, one.
-    pub(super) any: Vec<Vec<CheckId>>,
+    pub(crate) any: Vec<Vec<CheckId>>,
 }
 
 /// The most thresholds of a check.
@@ -293,7 +320,7 @@ fn validate_thresholds(mistakes: &mut Mistakes, thresholds: &Thresholds) {
 }
 
 /// A check of this agent that is about to be made: the store gives the id.
-pub(super) fn new_check(agent: AgentId, origin: Origin) -> Check {
+pub(crate) fn new_check(agent: AgentId, origin: Origin) -> Check {
     Check {
         id: CheckId::from(std::num::NonZeroU64::MIN),
         agent,
@@ -307,8 +334,10 @@ pub(super) fn new_check(agent: AgentId, origin: Origin) -> Check {
         runbook_url: None,
         depends_on: Vec::new(),
         depends_on_any: Vec::new(),
+        depends_on_states: DOWN_STATES.to_vec(),
         origin,
         managed_by: None,
         delivered_at: None,
+        ping_key: None,
     }
 }

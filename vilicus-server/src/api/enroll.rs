@@ -20,12 +20,13 @@ use super::AppState;
 use super::agent_body::{AgentBody, AgentInput, default_check_interval_ms, new_agent};
 use super::announce::{announced_check, read};
 use super::check_input::CheckInput;
-use super::commit::{change, changes, made};
+use super::commit::changes;
 use super::reference::uri;
 use super::token::{new_secret, new_token};
 use crate::http::Problem;
-use crate::http::auth::{Caller, Enroller};
+use crate::http::auth::{Caller, Enroller, hash_of};
 use crate::http::json::{Answer, JsonBody, Sent, created};
+use crate::templates::Provisional;
 
 /// The route of enrolment.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -81,6 +82,7 @@ impl EnrollInput {
             version: self.version,
             guid: self.guid,
             tags,
+            templates: Vec::new(),
             facts: self.facts,
             ephemeral: by.ephemeral,
             expire_after: self.expire_after,
@@ -112,6 +114,7 @@ async fn enroll(
     let placeholder = new_agent(state.clock().now());
     let checks = read(Value::Array(checks), placeholder.id).map_err(|problem| problem.below("/checks"))?;
     let secret = new_secret(state.random())?;
+    let _edit = state.edit().await;
     let agent = match already(&state, &input).await? {
         Some(old) => reenroll(&state, &caller, &old, input, &secret).await?,
         None => enrol(&state, &caller, input.into_agent(&placeholder), checks, &secret).await?,
@@ -132,8 +135,7 @@ async fn already(state: &AppState, input: &AgentInput) -> Result<Option<AgentVie
     Ok(state.store().agents(&by_guid, Page::ALL).await?.objects.into_iter().next())
 }
 
-/// Makes the agent, then its token and checks in one step with the use of the enrolment token. When that second
-/// step fails the agent goes again, so that the same enrolment can be tried once more.
+/// Makes the agent, its token and its checks in one step with the use of the enrolment token.
 async fn enrol(
     state: &AppState,
     caller: &Caller,
@@ -141,20 +143,15 @@ async fn enrol(
     checks: Vec<CheckInput>,
     secret: &SecretString,
 ) -> Result<AgentId, Problem> {
-    let name = agent.name.clone();
-    let id = made(state, Change::CreateAgent(Box::new(agent)), caller.name()).await?;
-    let id = AgentId::new(id).ok_or_else(Problem::internal)?;
-    let mut steps = use_of(caller.token());
+    let agent = Agent { id: Provisional::new().next(), ..agent };
+    let (id, name) = (agent.id, agent.name.clone());
+    let mut steps = vec![Change::CreateAgent(Box::new(agent))];
+    steps.extend(use_of(caller.token()));
     steps.push(token_for(id, &name, secret, state.clock().now()));
     let checks = checks.into_iter().map(|input| Change::CreateCheck(Box::new(announced_check(input, id))));
     steps.extend(checks);
-    if let Err(problem) = changes(state, steps, caller.name()).await {
-        if change(state, Change::DeleteAgent(id), caller.name()).await.is_err() {
-            tracing::error!(agent = %id, "an agent was made and got no token; delete it");
-        }
-        return Err(problem);
-    }
-    Ok(id)
+    let ids = changes(state, steps, caller.name()).await?;
+    ids.into_iter().next().flatten().and_then(AgentId::new).ok_or_else(Problem::internal)
 }
 
 /// Gives the same agent a new token; the old ones are revoked in the same step.
@@ -167,7 +164,10 @@ async fn reenroll(
 ) -> Result<AgentId, Problem> {
     let by = caller.token();
     let forgotten = by.ephemeral && old.agent.ephemeral && old.state != AgentState::Up;
-    if !(by.reenroll || forgotten) || old.agent.name != input.name {
+    let tokens = state.store().tokens().await?;
+    // A configuration may declare an agent before its program is there: nobody is taken over then.
+    let awaited = old.agent.managed_by.is_some() && tokens.iter().all(|token| token.agent != Some(old.agent.id));
+    if !(by.reenroll || forgotten || awaited) || old.agent.name != input.name {
         return Err(Problem::conflict(
             "an agent of this name or guid is enrolled already; choose another, delete the old one, or use an \
              enrolment token made with reenroll",
@@ -181,7 +181,6 @@ async fn reenroll(
         ..(*old.agent).clone()
     };
     let mut steps = use_of(by);
-    let tokens = state.store().tokens().await?;
     let revoked = tokens.iter().filter(|token| token.agent == Some(id));
     steps.extend(revoked.map(|token| Change::DeleteToken(token.id)));
     if agent != *old.agent {
@@ -198,8 +197,9 @@ fn use_of(token: &Token) -> Vec<Change> {
 }
 
 fn token_for(agent: AgentId, name: &str, secret: &SecretString, now: Timestamp) -> Change {
-    // The agent's id makes the name unique, whatever an operator called other tokens.
-    let name = format!("agent {agent} {}", name.chars().take(200).collect::<String>());
+    // The hash makes the name unique, whatever an operator called other tokens.
+    let unique: String = hash_of(secret).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("agent {} {unique}", name.chars().take(200).collect::<String>());
     let token = Token { agent: Some(agent), ..new_token(name, Role::Agent, secret, now) };
     Change::CreateToken(Box::new(token))
 }

@@ -1,21 +1,27 @@
 //! `/event/`: what happened, the audit trail. It only grows, so it is paged by cursor.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vilicus_core::event::Happening;
+use vilicus_core::acknowledgement::AcknowledgementEnd;
+use vilicus_core::event::{Action, Cause, Happening};
+use vilicus_core::heartbeat::Signal;
+use vilicus_core::judge::gates::{GateTrace, Hold};
 use vilicus_core::{CheckId, Event, EventId, Timestamp};
-use vilicus_store::query::EventQuery;
+use vilicus_store::query::{EventQuery, Order};
 
 use super::AppState;
 use super::agent::ids_of;
 use super::check_body::status_word;
 use super::check_history::earlier;
+use super::explain::GateBody;
 use super::reference::{Reference, find_check, uri};
+use super::sentences::{self, Names};
 use crate::http::Problem;
 use crate::http::auth::{Caller, Viewer};
 use crate::http::json::Answer;
@@ -30,7 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
-struct EventBody {
+pub(super) struct EventBody {
     id: u64,
     resource_uri: String,
     /// When it happened.
@@ -43,6 +49,8 @@ struct EventBody {
     agent: Option<String>,
     /// The path of the check that it concerns.
     check: Option<String>,
+    /// What happened, in one sentence.
+    summary: String,
     /// What happened, and what belongs to that.
     #[serde(flatten)]
     what: WhatBody,
@@ -57,14 +65,64 @@ enum WhatBody {
         previous_status: String,
         status: String,
         state_type: String,
-        /// `result`, `stale`, `silent` or `contact`.
+        /// `result`, `stale`, `silent`, `contact`, `ping` or `missed`.
         #[schema(value_type = String)]
-        cause: Value,
+        cause: Cause,
         attempt: u32,
         output: String,
         /// Why nobody was told, when a problem was held back.
         #[schema(value_type = Option<String>)]
-        held: Value,
+        held: Option<Hold>,
+        /// What the gates said, in order.
+        gates: Vec<GateBody>,
+    },
+    /// A look without a change of state had something to tell, or found it held back.
+    Telling {
+        /// How many channels are told.
+        told: u32,
+        /// Why nobody is told.
+        #[schema(value_type = Option<String>)]
+        held: Option<Hold>,
+        /// What the gates said, in order.
+        gates: Vec<GateBody>,
+    },
+    /// Flapping started or stopped.
+    Flapping {
+        flapping: bool,
+        /// The changes of the last 20 results, weighed.
+        percent: f64,
+    },
+    /// Someone is on it.
+    Acknowledged {
+        by: String,
+        comment: String,
+        sticky: bool,
+        #[schema(value_type = Option<String>, format = DateTime)]
+        expires_at: Option<Timestamp>,
+    },
+    /// Nobody is on it any longer.
+    AcknowledgementEnded {
+        /// `status_changed`, `recovered`, `expired` or `taken_back`.
+        #[schema(value_type = String)]
+        reason: AcknowledgementEnd,
+        /// Who took it back.
+        by: Option<String>,
+    },
+    /// A downtime began or ended.
+    Downtime {
+        /// The path of the downtime.
+        downtime: String,
+        began: bool,
+        comment: String,
+        #[schema(value_type = Option<String>, format = DateTime)]
+        until: Option<Timestamp>,
+    },
+    /// A job said that a run began, or left a note.
+    Ping {
+        /// `start`, `success`, `fail`, `log`, or `{"exit": 3}`.
+        #[schema(value_type = Object)]
+        signal: Signal,
+        body: String,
     },
     /// A message was delivered, given up, or merged into another.
     Notification { notification: String, channel: String, outcome: String },
@@ -74,7 +132,7 @@ enum WhatBody {
     Configuration {
         /// `create`, `update` or `delete`.
         #[schema(value_type = String)]
-        action: Value,
+        action: Action,
         object: String,
         name: String,
         by: String,
@@ -83,8 +141,44 @@ enum WhatBody {
     Other,
 }
 
-impl From<&Event> for EventBody {
-    fn from(event: &Event) -> Self {
+/// The words of `type`.
+const TYPES: [&str; 10] = [
+    "state",
+    "telling",
+    "flapping",
+    "acknowledged",
+    "acknowledgement_ended",
+    "downtime",
+    "ping",
+    "notification",
+    "channel",
+    "configuration",
+];
+
+pub(super) fn type_of(what: &Happening) -> &'static str {
+    match what {
+        Happening::State { .. } => "state",
+        Happening::Telling { .. } => "telling",
+        Happening::Flapping(_) => "flapping",
+        Happening::Acknowledged { .. } => "acknowledged",
+        Happening::AcknowledgementEnded { .. } => "acknowledgement_ended",
+        Happening::Downtime { .. } => "downtime",
+        Happening::Ping { .. } => "ping",
+        Happening::Notification { .. } => "notification",
+        Happening::Channel { .. } => "channel",
+        Happening::Configuration { .. } => "configuration",
+        _ => "other",
+    }
+}
+
+/// Events as they are shown, with the names that their sentences need.
+pub(super) async fn bodies(state: &AppState, events: &[Arc<Event>]) -> Result<Vec<EventBody>, Problem> {
+    let names = Names::of(state, events).await?;
+    Ok(events.iter().map(|event| EventBody::new(event, &names)).collect())
+}
+
+impl EventBody {
+    fn new(event: &Event, names: &Names) -> Self {
         Self {
             id: event.id.get(),
             resource_uri: uri("event", event.id),
@@ -92,39 +186,45 @@ impl From<&Event> for EventBody {
             recorded_at: event.recorded_at,
             agent: event.agent.map(|id| uri("agent", id)),
             check: event.check.map(|id| uri("check", id)),
-            what: (&event.what).into(),
+            summary: sentences::of_event(event, names),
+            what: event.what.clone().into(),
         }
     }
 }
 
-impl From<&Happening> for WhatBody {
-    fn from(what: &Happening) -> Self {
-        // The words of the core's own types; serialising them can't fail.
-        let word = |value: Result<Value, _>| value.unwrap_or_default();
+impl From<Happening> for WhatBody {
+    fn from(what: Happening) -> Self {
+        let gates = |trace: &[GateTrace]| trace.iter().map(GateBody::from).collect();
         match what {
-            Happening::State { change, cause, attempt, output, held } => Self::State {
+            Happening::State { change, cause, attempt, output, held, trace } => Self::State {
                 previous_status: status_word(change.from).to_owned(),
                 status: change.to.to_string(),
                 state_type: change.state_type.to_string(),
-                cause: word(serde_json::to_value(cause)),
-                attempt: *attempt,
-                output: output.clone(),
-                held: word(serde_json::to_value(held)),
+                cause,
+                attempt,
+                output,
+                held,
+                gates: gates(&trace),
             },
+            Happening::Telling { told, held, trace } => Self::Telling { told, held, gates: gates(&trace) },
+            Happening::Flapping(turn) => Self::Flapping { flapping: turn.flapping, percent: turn.percent },
+            Happening::Acknowledged { by, comment, sticky, expires_at } => {
+                Self::Acknowledged { by, comment, sticky, expires_at }
+            }
+            Happening::AcknowledgementEnded { why, by } => Self::AcknowledgementEnded { reason: why, by },
+            Happening::Downtime { downtime, began, comment, until } => {
+                Self::Downtime { downtime: uri("downtime", downtime), began, comment, until }
+            }
+            Happening::Ping { signal, body } => Self::Ping { signal, body },
             Happening::Notification { notification, channel, outcome } => Self::Notification {
                 notification: uri("notification", notification),
                 channel: uri("channel", channel),
-                outcome: outcome.clone(),
+                outcome,
             },
-            Happening::Channel { channel, fault } => {
-                Self::Channel { channel: uri("channel", channel), fault: fault.clone() }
+            Happening::Channel { channel, fault } => Self::Channel { channel: uri("channel", channel), fault },
+            Happening::Configuration { action, object, name, by } => {
+                Self::Configuration { action, object, name, by }
             }
-            Happening::Configuration { action, object, name, by } => Self::Configuration {
-                action: word(serde_json::to_value(action)),
-                object: object.clone(),
-                name: name.clone(),
-                by: by.clone(),
-            },
             _ => Self::Other,
         }
     }
@@ -132,8 +232,8 @@ impl From<&Happening> for WhatBody {
 
 /// What happened, newest first; upwards with `after`.
 #[utoipa::path(get, path = "/api/v1/event/", tag = "event", params(
-    ("agent" = Option<String>, Query), ("check" = Option<String>, Query), ("since" = Option<String>, Query),
-    ("until" = Option<String>, Query), ("before" = Option<u64>, Query), ("after" = Option<u64>, Query),
+    ("agent" = Option<String>, Query), ("check" = Option<String>, Query), ("type" = Option<String>, Query),
+    ("since" = Option<String>, Query), ("until" = Option<String>, Query), ("before" = Option<u64>, Query), ("after" = Option<u64>, Query),
     ("limit" = Option<usize>, Query)), responses((status = 200, body = List<EventBody>)))]
 async fn list(
     State(state): State<AppState>,
@@ -148,6 +248,7 @@ async fn list(
         None => None,
     };
     let checks = checks_of(&state, &caller, query.any("check")).await?;
+    let types = types_of(query.any("type"))?;
     query.finish()?;
     let nothing = agents.as_ref().is_some_and(Vec::is_empty) || checks.as_ref().is_some_and(Vec::is_empty);
     let asked = EventQuery {
@@ -160,10 +261,67 @@ async fn list(
         order: cursor.order(),
         limit: cursor.wanted(),
     };
-    let mut events = if nothing { Vec::new() } else { state.store().events(&asked).await? };
-    let meta = cursor.cut(&query, &mut events, |event| event.id.get());
-    let objects: Vec<EventBody> = events.iter().map(|event| EventBody::from(&**event)).collect();
-    Ok(Answer(List { meta, objects }).into_response())
+    let found = if nothing { Found::default() } else { find(&state, asked, types.as_deref()).await? };
+    let mut events = found.events;
+    let mut meta = cursor.cut(&query, &mut events, |event| event.id.get());
+    if let (None, Some(last)) = (&meta.next, found.looked_up_to) {
+        let name = if cursor.after.is_some() { "after" } else { "before" };
+        meta.next = Some(query.link(&[("limit", meta.limit.to_string()), (name, last.to_string())]));
+    }
+    Ok(Answer(List { meta, objects: bodies(&state, &events).await? }).into_response())
+}
+
+/// The types that a filter names; `None` when it names none.
+///
+/// # Errors
+/// 400: there is no such type.
+pub(super) fn types_of(words: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {
+    let unknown = words.iter().flatten().find(|word| !TYPES.contains(&word.as_str()));
+    match unknown {
+        None => Ok(words),
+        Some(word) => {
+            let shown: String = word.chars().take(60).collect();
+            let detail = format!("the filter type takes {}, not {shown:?}", TYPES.join(", "));
+            Err(Problem::bad_request(detail))
+        }
+    }
+}
+
+/// Events of some types are looked for among so many at a time …
+const LOOK: usize = 1_000;
+/// … and so many times for one page; the next page goes on from there.
+const LOOKS: usize = 20;
+
+/// What a look at the events found.
+#[derive(Debug, Default)]
+struct Found {
+    events: Vec<Arc<Event>>,
+    /// The last event that was looked at, when there may be more behind it.
+    looked_up_to: Option<EventId>,
+}
+
+/// The events that are asked for. Their types are nothing that the store knows, so these are looked for here.
+async fn find(state: &AppState, mut asked: EventQuery, types: Option<&[String]>) -> Result<Found, Problem> {
+    let Some(types) = types else {
+        return Ok(Found { events: state.store().events(&asked).await?, looked_up_to: None });
+    };
+    let mut found = Found::default();
+    let wanted = std::mem::replace(&mut asked.limit, LOOK);
+    for _ in 0..LOOKS {
+        let events = state.store().events(&asked).await?;
+        let more = events.len() == LOOK;
+        found.looked_up_to = events.last().map(|event| event.id).filter(|_| more);
+        let is_wanted = |event: &Arc<Event>| types.iter().any(|word| word == type_of(&event.what));
+        found.events.extend(events.into_iter().filter(is_wanted));
+        match found.looked_up_to {
+            Some(last) if found.events.len() < wanted && asked.order == Order::NewestFirst => {
+                asked.before = Some(last);
+            }
+            Some(last) if found.events.len() < wanted => asked.after = Some(last),
+            _ => break,
+        }
+    }
+    Ok(found)
 }
 
 /// One thing that happened.
@@ -175,7 +333,8 @@ async fn one(State(state): State<AppState>, _caller: Viewer, path: PathParts) ->
     let query = EventQuery { before, limit: 1, ..EventQuery::default() };
     let found = state.store().events(&query).await?.into_iter().find(|event| event.id == id);
     let event = found.ok_or_else(Problem::not_found)?;
-    Ok(Answer(EventBody::from(&*event)).into_response())
+    let body = bodies(&state, &[event]).await?.pop().ok_or_else(Problem::internal)?;
+    Ok(Answer(body).into_response())
 }
 
 /// The ids of the checks that a filter names; what nobody knows is no check.

@@ -7,28 +7,47 @@
 //! Not here: connections and limits ([`http`](crate::http)), what results must be ([`ingest`](crate::ingest)), and
 //! any state but [`AppState`].
 
+mod acknowledge;
 mod agent;
-mod agent_body;
+pub(crate) mod agent_body;
 mod announce;
+mod apply;
+mod availability;
 mod channel;
-mod channel_body;
+pub(crate) mod channel_body;
 mod check;
 mod check_action;
 mod check_body;
 mod check_delivery;
 mod check_history;
-mod check_input;
+pub(crate) mod check_input;
 mod commit;
 mod dependencies;
+mod downtime;
+pub(crate) mod downtime_body;
 mod enroll;
 mod event;
+mod event_stream;
+mod explain;
 mod history_format;
-mod names;
+pub(crate) mod inhibition;
+pub(crate) mod kinds;
+pub(crate) mod names;
 mod notification;
 mod openapi;
+pub(crate) mod ping;
+mod policy_input;
+mod preview;
 pub(crate) mod reference;
+mod replay;
+pub(crate) mod resource;
+mod route;
+pub(crate) mod route_body;
 mod run;
+mod sentences;
 mod state;
+pub(crate) mod template;
+pub(crate) mod template_body;
 mod token;
 
 use std::convert::Infallible;
@@ -88,10 +107,22 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(announce::routes())
         .merge(check::routes())
         .merge(check_action::routes())
+        .merge(acknowledge::routes())
+        .merge(explain::routes())
+        .merge(ping::routes())
         .merge(check_history::routes())
         .merge(channel::routes())
+        .merge(preview::routes())
+        .merge(route::routes())
+        .merge(inhibition::routes())
+        .merge(downtime::routes())
+        .merge(apply::routes())
+        .merge(template::routes())
         .merge(token::routes())
         .merge(event::routes())
+        .merge(event_stream::routes())
+        .merge(availability::routes())
+        .merge(replay::routes())
         .merge(notification::routes())
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Each rule pushes what is wrong, with its place, so that a caller hears of every mistake at once.
 
-use vilicus_core::Millis;
+use std::collections::HashSet;
+
+use vilicus_core::route::Operator;
+use vilicus_core::route::grouping::ALL_LABELS;
+use vilicus_core::{Matcher, Millis};
 use vilicus_store::inventory::Check;
 
 use crate::http::{Mistake, Problem};
@@ -11,50 +15,60 @@ use crate::http::{Mistake, Problem};
 const MAX_NAME: usize = 255;
 /// The most tags of an object.
 const MAX_TAGS: usize = 100;
+/// The most conditions of an object, and names of labels.
+const MAX_CONDITIONS: usize = 100;
 /// The most characters of a description.
 const MAX_TEXT: usize = 4_096;
 /// The longest interval, timeout or grace: a year and a day.
-pub(super) const LONGEST: Millis = Millis::from_hours(24 * 366);
+pub(crate) const LONGEST: Millis = Millis::from_hours(24 * 366);
 
 /// Collects what is wrong with an input.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(Vec<Mistake>);
+pub(crate) struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
     /// Something is wrong at this place.
-    pub(super) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Mistake::new(pointer, detail));
     }
 
+    /// Everything that another rule found wrong.
+    pub(crate) fn take(&mut self, problem: Problem) {
+        match problem.errors() {
+            [] => self.add("", problem.detail()),
+            errors => self.0.extend(errors.iter().cloned()),
+        }
+    }
+
     /// Something is wrong at this place unless `fine`.
-    pub(super) fn require(&mut self, fine: bool, pointer: &str, detail: &str) {
+    pub(crate) fn require(&mut self, fine: bool, pointer: &str, detail: &str) {
         if !fine {
             self.add(pointer, detail);
         }
     }
 
     /// A name: 1–255 characters, no control characters, no `/`, not all digits.
-    pub(super) fn name(&mut self, pointer: &str, name: &str) {
+    pub(crate) fn name(&mut self, pointer: &str, name: &str) {
         if let Err(detail) = check_name(name) {
             self.add(pointer, detail);
         }
     }
 
     /// A text on one line; may be empty.
-    pub(super) fn line(&mut self, pointer: &str, text: &str) {
+    pub(crate) fn line(&mut self, pointer: &str, text: &str) {
         self.require(text.chars().count() <= MAX_NAME, pointer, "is longer than 255 characters");
         self.require(!has_control(text), pointer, "holds a control character");
     }
 
     /// A text on many lines; may be empty.
-    pub(super) fn text(&mut self, pointer: &str, text: &str) {
+    pub(crate) fn text(&mut self, pointer: &str, text: &str) {
         let control = text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
         self.require(text.chars().count() <= MAX_TEXT, pointer, "is longer than 4,096 characters");
         self.require(!control, pointer, "holds a control character");
     }
 
     /// Tags: words, or `key=value`.
-    pub(super) fn tags(&mut self, pointer: &str, tags: &[String]) {
+    pub(crate) fn tags(&mut self, pointer: &str, tags: &[String]) {
         self.require(tags.len() <= MAX_TAGS, pointer, "holds more than 100 tags");
         for (index, tag) in tags.iter().enumerate() {
             let pointer = format!("{pointer}/{index}");
@@ -64,8 +78,29 @@ impl Mistakes {
         }
     }
 
+    /// Conditions; that each can be one was seen when it was read.
+    pub(crate) fn conditions(&mut self, pointer: &str, matchers: &[Matcher]) {
+        self.require(matchers.len() <= MAX_CONDITIONS, pointer, "holds more than 100 conditions");
+    }
+
+    /// Names of labels, each once.
+    pub(crate) fn labels(&mut self, pointer: &str, names: &[String]) {
+        self.require(names.len() <= MAX_CONDITIONS, pointer, "holds more than 100 labels");
+        let mut seen = HashSet::new();
+        for (index, name) in names.iter().enumerate() {
+            let pointer = format!("{pointer}/{index}");
+            // What may be the name of a label is for matchers to say.
+            if name != ALL_LABELS
+                && let Err(error) = Matcher::new(name, Operator::Equal, "")
+            {
+                self.add(&pointer, error.to_string());
+            }
+            self.require(seen.insert(name), &pointer, "stands here twice");
+        }
+    }
+
     /// A link that people may follow: `http` or `https`, and nothing that a browser would run.
-    pub(super) fn link(&mut self, pointer: &str, link: &str) {
+    pub(crate) fn link(&mut self, pointer: &str, link: &str) {
         let fine = url::Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         self.require(
             fine && link.len() <= 2_048,
@@ -75,7 +110,7 @@ impl Mistakes {
     }
 
     /// A span from `least` to a year.
-    pub(super) fn span(&mut self, pointer: &str, span: Millis, least: Millis) {
+    pub(crate) fn span(&mut self, pointer: &str, span: Millis, least: Millis) {
         if span < least {
             self.add(pointer, format!("{span} is too short; at least {least}"));
         }
@@ -85,14 +120,14 @@ impl Mistakes {
     }
 
     /// A number from `least` to `most`.
-    pub(super) fn count(&mut self, pointer: &str, count: u32, least: u32, most: u32) {
+    pub(crate) fn count(&mut self, pointer: &str, count: u32, least: u32, most: u32) {
         if !(least..=most).contains(&count) {
             self.add(pointer, format!("{count} is not from {least} to {most}"));
         }
     }
 
     /// Nothing is wrong, or everything that is.
-    pub(super) fn into_result(self) -> Result<(), Problem> {
+    pub(crate) fn into_result(self) -> Result<(), Problem> {
         if self.0.is_empty() { Ok(()) } else { Err(Problem::mistakes(self.0)) }
     }
 }
@@ -118,7 +153,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 /// Refuses to change what a file manages.
-pub(super) fn refuse_managed(managed_by: Option<&str>) -> Result<(), Problem> {
+pub(crate) fn refuse_managed(managed_by: Option<&str>) -> Result<(), Problem> {
     match managed_by {
         None => Ok(()),
         Some(file) => {
@@ -128,7 +163,7 @@ pub(super) fn refuse_managed(managed_by: Option<&str>) -> Result<(), Problem> {
 }
 
 /// Refuses to remove what exists by itself.
-pub(super) fn refuse_own(check: &Check) -> Result<(), Problem> {
+pub(crate) fn refuse_own(check: &Check) -> Result<(), Problem> {
     match check.kind == vilicus_store::inventory::AGENT_KIND {
         false => Ok(()),
         true => {

@@ -7,13 +7,15 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vilicus_core::{ChannelId, NotificationId, Timestamp};
+use vilicus_core::{ChannelId, Notification, NotificationId, NotificationItem, Timestamp};
+use vilicus_store::inventory::Channel;
 use vilicus_store::outbox::{OutboxRow, OutboxState, Try};
 use vilicus_store::query::NotificationQuery;
 
 use super::AppState;
 use super::event::checks_of;
-use super::reference::{Reference, find_channel, uri};
+use super::reference::{Reference, uri};
+use super::resource::find;
 use crate::http::Problem;
 use crate::http::auth::Viewer;
 use crate::http::json::Answer;
@@ -35,9 +37,15 @@ struct NotificationBody {
     key: String,
     /// The path of the channel.
     channel: String,
-    /// The path of the check that it is about.
-    check: Option<String>,
-    /// The path of the agent that it is about.
+    /// The path of the route that it took; `null` when there were none, and for what no check says.
+    route: Option<String>,
+    /// What it merges with while it waits: `check-7`, `route-3:agent=web-1`.
+    group: String,
+    /// Its title in the stock words.
+    title: String,
+    /// The paths of the checks that it is about.
+    checks: Vec<String>,
+    /// The path of the agent that it is about, when it is about one alone.
     agent: Option<String>,
     /// `pending`, `sent`, `failed`, `superseded` or `suppressed`.
     state: String,
@@ -58,12 +66,34 @@ struct NotificationBody {
     /// The last tries, oldest first.
     tries: Vec<TryBody>,
     /// What it tells.
-    #[schema(value_type = Vec<Object>)]
-    items: Value,
+    items: Vec<ItemBody>,
     /// How many more items there were.
     more: u64,
     /// What the service said when it took it.
     receipt: Option<String>,
+}
+
+/// One thing that a message tells.
+#[derive(Debug, Serialize, ToSchema)]
+struct ItemBody {
+    /// `[CRITICAL] web-1 / disk: 97 % full`.
+    title: String,
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    item: NotificationItem,
+}
+
+impl From<&NotificationItem> for ItemBody {
+    fn from(item: &NotificationItem) -> Self {
+        Self { title: item.title(), item: item.clone() }
+    }
+}
+
+/// The title of the whole message in the stock words.
+fn title(row: &OutboxRow) -> String {
+    let mut message = Notification::test(row.key.clone(), row.created_at);
+    (message.items, message.more) = (row.items.clone(), row.more);
+    message.title()
 }
 
 /// One try to deliver a message.
@@ -105,7 +135,10 @@ impl From<&OutboxRow> for NotificationBody {
             resource_uri: uri("notification", row.id),
             key: row.key.clone(),
             channel: uri("channel", row.channel),
-            check: row.check.map(|id| uri("check", id)),
+            route: row.route.map(|id| uri("route", id)),
+            group: row.group.clone(),
+            title: title(row),
+            checks: row.checks.iter().map(|id| uri("check", id)).collect(),
             agent: row.agent.map(|id| uri("agent", id)),
             state: row.state.as_str().to_owned(),
             ended_at,
@@ -115,7 +148,7 @@ impl From<&OutboxRow> for NotificationBody {
             not_before: row.not_before,
             try_count: row.try_count,
             tries: row.tries.iter().map(TryBody::from).collect(),
-            items: serde_json::to_value(&row.items).unwrap_or_default(),
+            items: row.items.iter().map(ItemBody::from).collect(),
             more: row.more,
             receipt: row.receipt.as_ref().map(|receipt| receipt.detail.clone()),
         }
@@ -181,7 +214,8 @@ async fn channels_of(
         match text.parse() {
             Ok(id) => ids.push(id),
             Err(_) => {
-                ids.extend(find_channel(state, &Reference::parse(text)).await?.map(|channel| channel.id))
+                let found = find::<Channel>(state, &Reference::parse(text)).await?;
+                ids.extend(found.map(|channel| channel.id));
             }
         }
     }

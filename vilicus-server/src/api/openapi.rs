@@ -11,7 +11,7 @@ use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder, Security
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
+use super::{AppState, kinds};
 use super::reference::ROOT;
 use crate::http::json::Answer;
 
@@ -45,12 +45,24 @@ struct Index {
 }
 
 /// The resources that the index names.
-const RESOURCES: [&str; 7] = ["agent", "channel", "check", "check_history", "event", "notification", "token"];
+const RESOURCES: [&str; 11] = [
+    "agent",
+    "channel",
+    "check",
+    "check_history",
+    "downtime",
+    "event",
+    "inhibition",
+    "notification",
+    "route",
+    "template",
+    "token",
+];
 
 /// What there is. Needs no token: it says nothing about this server.
 #[utoipa::path(get, path = "/api/v1/", tag = "index", security(()), responses((status = 200, body = Index)))]
 async fn index(State(state): State<AppState>) -> Response {
     let resources = RESOURCES.into_iter().map(|name| (name, format!("{ROOT}/{name}/"))).collect();
-    let kinds = state.kinds().names().map(|name| (name, format!("{ROOT}/{name}_check/"))).collect();
+    let kinds = kinds::names(&state).into_iter().map(|name| (name, format!("{ROOT}/{name}_check/"))).collect();
     Answer(Index { resources, kinds, openapi: crate::http::path::OPENAPI }).into_response()
 }

@@ -6,8 +6,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use vilicus_core::{AgentId, ChannelId, CheckId};
-use vilicus_store::inventory::Channel;
+use vilicus_core::{AgentId, CheckId};
 use vilicus_store::query::{AgentFilter, AgentView, CheckFilter, CheckView, Page};
 
 use super::AppState;
@@ -179,19 +178,6 @@ async fn check_by_name(state: &AppState, caller: &Caller, name: &str) -> Result<
 /// The check of this path.
 pub(crate) async fn check_at(state: &AppState, caller: &Caller, path: &str) -> Result<CheckView, Problem> {
     find_check(state, caller, &Reference::parse(path)).await?.ok_or_else(Problem::not_found)
-}
-
-/// The channel of this name or id.
-pub(crate) async fn find_channel(
-    state: &AppState,
-    reference: &Reference,
-) -> Result<Option<std::sync::Arc<Channel>>, Problem> {
-    let Some(target) = reference.among("channel") else { return Ok(None) };
-    let mut channels = state.store().channels().await?.into_iter();
-    Ok(channels.find(|channel| match target {
-        Target::Id(id) => ChannelId::new(*id) == Some(channel.id),
-        Target::Name(name) => channel.name == *name,
-    }))
 }
 
 #[cfg(test)]

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
 use vilicus_core::{ChannelId, KindRegistry, Millis, NotifierRegistry, TokenId};
 use vilicus_store::Store;
 
+use super::event_stream::Streams;
 use crate::clock::Clock;
 use crate::http::Limits;
 use crate::http::bucket::Buckets;
+use crate::metrics::Counters;
 
 /// The parts that the API is made of; all of them the caller's choice.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Parts {
     pub tester: Arc<dyn ChannelTester>,
     /// How much anyone may ask for.
     pub limits: Limits,
+    /// The address that people and jobs use, when it is known.
+    pub public_url: Option<String>,
 }
 
 /// [`Parts`] and what the API remembers between requests. Cheap to clone.
@@ -42,6 +47,9 @@ struct Inner {
     failed_logins: Buckets<IpAddr>,
     agent_requests: Buckets<TokenId>,
     edits: Mutex<()>,
+    streams: Streams,
+    closing: CancellationToken,
+    counters: Counters,
 }
 
 impl AppState {
@@ -50,7 +58,15 @@ impl AppState {
     pub fn new(parts: Parts) -> Self {
         let failed_logins = Buckets::new(parts.limits.failed_logins);
         let agent_requests = Buckets::new(parts.limits.agent_requests);
-        Self(Arc::new(Inner { parts, failed_logins, agent_requests, edits: Mutex::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            failed_logins,
+            agent_requests,
+            edits: Mutex::default(),
+            streams: Streams::default(),
+            closing: CancellationToken::new(),
+            counters: Counters::default(),
+        }))
     }
 
     /// The store.
@@ -95,10 +111,40 @@ impl AppState {
         &self.0.parts.limits
     }
 
+    /// A path of this server as people and jobs reach it: with the public address before it, when that is known.
+    #[must_use]
+    pub fn link(&self, path: &str) -> String {
+        let base = self.0.parts.public_url.as_deref().unwrap_or("");
+        format!("{}{path}", base.trim_end_matches('/'))
+    }
+
+    /// The address that people and jobs use, when it is known.
+    #[must_use]
+    pub fn public_url(&self) -> Option<&str> {
+        self.0.parts.public_url.as_deref()
+    }
+
     /// Waits until nobody else changes an object of the configuration. Held from reading the object until its change is
     /// written, so that of two changes at the same time none undoes the other, and `If-Match` holds.
     pub async fn edit(&self) -> MutexGuard<'_, ()> {
         self.0.edits.lock().await
+    }
+
+    /// The streams of events that are open.
+    pub(super) fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    /// Ends with the server: answers that go on for ever end when it is cancelled.
+    #[must_use]
+    pub fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    /// What is counted along the way, for `/metrics`.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// Tokens that were not valid, by address.

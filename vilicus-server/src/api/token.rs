@@ -1,7 +1,9 @@
 //! `/token/`: who may do what. A token's text is shown once, when it is made; only its hash is kept.
 
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
@@ -10,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vilicus_core::{AgentId, Timestamp, TokenId};
+use vilicus_core::{AgentId, Timestamp, TokenId, async_trait};
 use vilicus_store::Change;
 use vilicus_store::inventory::{Role, Token, TokenPurpose};
 
 use super::AppState;
-use super::commit::{change, fields, made};
+use super::commit::made;
 use super::names::Mistakes;
-use super::reference::{Reference, Target, find_agent, uri};
+use super::reference::{Reference, find_agent, uri};
+use super::resource::{self, Edit, Resource};
 use super::state::Random;
 use crate::http::Problem;
 use crate::http::auth::{Admin, Caller, hash_of};
-use crate::http::etag::Etag;
 use crate::http::json::{Answer, JsonBody, Sent, created};
-use crate::http::page::{List, Meta, slice};
+use crate::http::page::List;
 use crate::http::path::PathParts;
 use crate::http::query::Query;
 
@@ -34,7 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// A token, without its text.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-struct TokenBody {
+pub(crate) struct TokenBody {
     id: u64,
     resource_uri: String,
     /// Unique in the server.
@@ -88,7 +90,7 @@ struct NewTokenBody {
 
 /// A token as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-struct TokenInput {
+pub(crate) struct TokenInput {
     /// Unique in the server.
     name: String,
     /// `enroll`, `agent`, `viewer`, `operator` or `admin`.
@@ -182,6 +184,64 @@ impl TokenInput {
     }
 }
 
+#[async_trait]
+impl Resource for Token {
+    type Input = TokenInput;
+    type Body = TokenBody;
+
+    const NAME: &'static str = "token";
+
+    fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn managed_by(&self) -> Option<&str> {
+        None
+    }
+
+    fn to_input(&self) -> TokenInput {
+        self.into()
+    }
+
+    fn to_body(&self, _: &AppState) -> TokenBody {
+        self.into()
+    }
+
+    /// Sessions of browsers and login links are not among them.
+    async fn all(state: &AppState) -> Result<Vec<Arc<Self>>, Problem> {
+        let mut tokens = state.store().tokens().await?;
+        tokens.retain(|token| token.purpose == TokenPurpose::Api);
+        Ok(tokens)
+    }
+
+    async fn build(
+        state: &AppState,
+        caller: &Caller,
+        input: TokenInput,
+        base: Self,
+    ) -> Result<Self, Problem> {
+        input.validate(state.clock().now())?;
+        let agent = input.agent(state, caller).await?;
+        Ok(input.into_token(agent, base))
+    }
+
+    fn creation(self) -> Change {
+        Change::CreateToken(Box::new(self))
+    }
+
+    fn update(self) -> Change {
+        Change::UpdateToken(Box::new(self))
+    }
+
+    fn deletion(&self) -> Change {
+        Change::DeleteToken(self.id)
+    }
+}
+
 /// The text of a new token: `vil_` and 256 random bits.
 ///
 /// # Errors
@@ -211,7 +271,7 @@ pub fn new_token(name: String, role: Role, secret: &SecretString, now: Timestamp
     }
 }
 
-/// The tokens; sessions of browsers are not among them.
+/// The tokens.
 #[utoipa::path(get, path = "/api/v1/token/", tag = "token", params(
     ("name" = Option<String>, Query), ("role" = Option<String>, Query), ("agent" = Option<String>, Query),
     ("limit" = Option<usize>, Query), ("offset" = Option<usize>, Query)),
@@ -229,17 +289,13 @@ async fn list(
         None => None,
     };
     query.finish()?;
-    let tokens = state.store().tokens().await?;
-    let wanted = tokens.iter().filter(|token| {
-        token.purpose == TokenPurpose::Api
-            && names.as_ref().is_none_or(|names| names.contains(&token.name))
+    let mut tokens = Token::all(&state).await?;
+    tokens.retain(|token| {
+        names.as_ref().is_none_or(|names| names.contains(&token.name))
             && roles.as_ref().is_none_or(|roles| roles.contains(&token.role.to_string()))
             && agents.as_ref().is_none_or(|agents| token.agent.is_some_and(|agent| agents.contains(&agent)))
     });
-    let all: Vec<TokenBody> = wanted.map(|token| TokenBody::from(&**token)).collect();
-    let meta = Meta::of_page(&query, page, all.len());
-    let objects = slice(all, page);
-    Ok(Etag::of(&objects).answer(&headers, Answer(List { meta, objects })))
+    Ok(resource::list(&state, &query, page, &headers, &tokens))
 }
 
 /// Makes a token; its text is in this answer and nowhere else.
@@ -251,13 +307,10 @@ async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let input: TokenInput = body.read()?;
-    let now = state.clock().now();
-    input.validate(now)?;
-    let agent = input.agent(&state, &caller).await?;
     let secret = new_secret(state.random())?;
-    let base = new_token(String::new(), input.role, &secret, now);
-    let token = input.into_token(agent, base);
-    let id = made(&state, Change::CreateToken(Box::new(token.clone())), caller.name()).await?;
+    let base = new_token(String::new(), input.role, &secret, state.clock().now());
+    let token = Token::build(&state, &caller, input, base).await?;
+    let id = made(&state, token.clone().creation(), caller.name()).await?;
     let id = TokenId::new(id).ok_or_else(Problem::internal)?;
     let body = TokenBody::from(&Token { id, ..token });
     let location = body.resource_uri.clone();
@@ -273,8 +326,7 @@ async fn one(
     path: PathParts,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let body = TokenBody::from(&token_at(&state, path.id()).await?);
-    Ok(Etag::of(&body).answer(&headers, Answer(body)))
+    resource::one::<Token>(&state, &path, &headers).await
 }
 
 /// Replaces what a token may do; its text stays.
@@ -283,13 +335,9 @@ async fn one(
 async fn replace(
     State(state): State<AppState>,
     Admin(caller): Admin,
-    path: PathParts,
-    headers: HeaderMap,
-    body: JsonBody,
+    edit: Edit,
 ) -> Result<Response, Problem> {
-    let _edit = state.edit().await;
-    let token = token_at(&state, path.id()).await?;
-    update(&state, &caller, token, &headers, body.read()?).await
+    edit.replace::<Token>(&state, &caller).await
 }
 
 /// Changes some fields of a token.
@@ -298,33 +346,9 @@ async fn replace(
 async fn modify(
     State(state): State<AppState>,
     Admin(caller): Admin,
-    path: PathParts,
-    headers: HeaderMap,
-    body: JsonBody,
+    edit: Edit,
 ) -> Result<Response, Problem> {
-    let _edit = state.edit().await;
-    let token = token_at(&state, path.id()).await?;
-    let input = body.read_onto(fields(&TokenInput::from(&token))?)?;
-    update(&state, &caller, token, &headers, input).await
-}
-
-async fn update(
-    state: &AppState,
-    caller: &Caller,
-    token: Token,
-    headers: &HeaderMap,
-    input: TokenInput,
-) -> Result<Response, Problem> {
-    Etag::of(&TokenBody::from(&token)).check(headers)?;
-    input.validate(state.clock().now())?;
-    let agent = input.agent(state, caller).await?;
-    let changed = input.into_token(agent, token);
-    let body = TokenBody::from(&changed);
-    change(state, Change::UpdateToken(Box::new(changed)), caller.name()).await?;
-    let tag = Etag::of(&body);
-    let mut response = Answer(body).into_response();
-    tag.mark(&mut response);
-    Ok(response)
+    edit.modify::<Token>(&state, &caller).await
 }
 
 /// Revokes a token, at once.
@@ -336,22 +360,5 @@ async fn remove(
     path: PathParts,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let token = token_at(&state, path.id()).await?;
-    Etag::of(&TokenBody::from(&token)).check(&headers)?;
-    change(&state, Change::DeleteToken(token.id), caller.name()).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn token_at(state: &AppState, path: &str) -> Result<Token, Problem> {
-    let reference = Reference::parse(path);
-    let tokens = state.store().tokens().await?;
-    let found =
-        tokens.iter().filter(|token| token.purpose == TokenPurpose::Api).find(|token| {
-            match reference.among("token") {
-                Some(Target::Id(id)) => token.id.get() == *id,
-                Some(Target::Name(name)) => token.name == *name,
-                None => false,
-            }
-        });
-    found.map(|token| (**token).clone()).ok_or_else(Problem::not_found)
+    resource::remove::<Token>(&state, &caller, &path, &headers).await
 }

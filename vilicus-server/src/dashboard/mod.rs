@@ -145,7 +145,7 @@ mod tests {
     use vilicus_core::judge::freshness::Contact;
     use vilicus_core::{AgentId, CheckId, CheckResult, CheckState, Millis, StateType, Status, Timestamp};
     use vilicus_store::Json;
-    use vilicus_store::inventory::{Agent, Channel, Check, CheckSettings, Origin};
+    use vilicus_store::inventory::{Agent, Channel, Check, CheckSettings, DOWN_STATES, Origin};
     use vilicus_store::query::{AgentState, AgentView, CheckView};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -163,6 +163,7 @@ mod tests {
             facts: Json::default(),
             ephemeral: false,
             expire_after: None,
+            templates: Vec::new(),
             managed_by: None,
             created_at: NOW,
             last_checkin: None,
@@ -183,9 +184,11 @@ mod tests {
             runbook_url: None,
             depends_on: Vec::new(),
             depends_on_any: Vec::new(),
+            depends_on_states: DOWN_STATES.to_vec(),
             origin: Origin::Server,
             managed_by: None,
             delivered_at: None,
+            ping_key: None,
         };
         let since = status.map(|_| NOW.before(Millis::from_minutes(3)));
         let state = CheckState { status, since, last_received_at: since, ..CheckState::default() };
@@ -198,6 +201,7 @@ mod tests {
             last,
             next_due: None,
             unreachable: false,
+            downtime_until: None,
         }
     }
 

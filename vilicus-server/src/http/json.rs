@@ -34,11 +34,24 @@ impl FromRequest<AppState> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let limits = state.limits();
         let headers = request.headers().clone();
-        let body = unpack(collect(request.into_body(), limits).await?, &headers, limits.body_bytes).await?;
+        let RawBody(body) = RawBody::from_request(request, state).await?;
         expect_json(&headers, &body)?;
         Ok(Self(body))
+    }
+}
+
+/// A body that may say anything, in any form, unpacked.
+#[derive(Debug)]
+pub struct RawBody(pub Bytes);
+
+impl FromRequest<AppState> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let limits = state.limits();
+        let headers = request.headers().clone();
+        unpack(collect(request.into_body(), limits).await?, &headers, limits.body_bytes).await.map(Self)
     }
 }
 

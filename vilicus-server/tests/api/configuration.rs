@@ -13,15 +13,15 @@ async fn a_check_needs_no_more_than_agent_name_and_kind() {
     assert_eq!(reply.status, 201, "{}", reply.text());
     let check = reply.json();
     for name in "id resource_uri agent name kind params interval timeout max_attempts within retry_interval \
-        recover_attempts grace timeout_status thresholds depends_on depends_on_any tags enabled notifications \
+        recover_attempts grace timeout_status thresholds depends_on depends_on_any depends_on_states tags enabled notifications \
         volatile flap_detection flap_low flap_high description runbook_url origin managed_by state"
         .split_whitespace()
     {
         assert!(check.get(name).is_some(), "{name}");
     }
     for name in
-        "status state_type attempt since last_result_at next_due_at output flapping acknowledged in_downtime \
-        unreachable stale"
+        "status state_type attempt since last_result_at next_due_at output flapping acknowledged acknowledgement \
+        in_downtime downtime_until unreachable stale held"
             .split_whitespace()
     {
         assert!(check["state"].get(name).is_some(), "state.{name}");
@@ -109,6 +109,7 @@ async fn mistakes_name_their_place_and_their_mend() {
         ("check", check(json!({"name": "a/b"})), "/name", "'/'"),
         ("check", check(json!({"name": "7"})), "/name", "all digits"),
         ("check", check(json!({"agent": "nosuch"})), "/agent", "there is no agent"),
+        ("check", check(json!({"depends_on_states": ["OK"]})), "/depends_on_states", "what counts as down"),
         (
             "check",
             check(json!({"thresholds": {"a/b": {"warning": "20:10"}}})),
@@ -208,6 +209,11 @@ async fn dependencies_never_form_a_circle() {
     assert_eq!(depend(a, a).await, 422);
     let shown = api.get(&format!("/api/v1/check/{a}/")).await.json();
     assert_eq!(shown["depends_on"], json!([format!("/api/v1/check/{b}/")]));
+    let c = api.check(id, "c").await;
+    assert_eq!(depend(b, c).await, 200);
+    let around = json!({"depends_on_any": [["web-1/a"]]});
+    let reply = api.patch(&format!("/api/v1/check/{c}/"), around).await;
+    assert_eq!(reply.pointers(), ["/depends_on_any/0/0"], "over two others: {}", reply.text());
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ pub(crate) const START: &str = "2026-11-22T12:00:00.000Z";
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) router: Router,
+    pub(crate) state: AppState,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) admin: String,
@@ -67,11 +68,18 @@ impl Api {
             random: Arc::new(SystemRandom),
             tester: Arc::new(Delivers),
             limits,
+            public_url: Some("https://vilicus.example/".to_owned()),
         };
-        let router = api::router(AppState::new(parts));
-        let mut api = Self { router, store, clock, admin: String::new(), names: AtomicU64::new(0) };
+        let state = AppState::new(parts);
+        let router = api::router(state.clone());
+        let mut api = Self { router, state, store, clock, admin: String::new(), names: AtomicU64::new(0) };
         api.admin = api.token(Role::Admin).await;
         api
+    }
+
+    /// The moment that the server takes for now.
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// A token of this role that belongs to no agent.
