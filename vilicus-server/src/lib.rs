@@ -15,7 +15,8 @@
 //!
 //! One request's way through the crate: [`http`] accepts and limits the connection, [`api`] knows who calls and
 //! what is asked, [`ingest`] carries results to the store, [`freshness`] turns silence into input, [`dispatcher`]
-//! takes messages out of the outbox and hands them to [`notifiers`], [`dashboard`] shows what the store holds.
+//! takes messages out of the outbox and hands them to [`notifiers`], [`dashboard`] shows what the store holds,
+//! [`self_check`] watches the server itself.
 //! [`server`] puts these together and stops them in order.
 //!
 //! | you want to | read |
@@ -29,6 +30,8 @@
 //! `cli` (default) adds what the stock binaries need; embedders switch it off.
 
 pub mod api;
+pub mod apply;
+pub mod availability;
 pub mod clock;
 pub mod dashboard;
 pub mod dispatcher;
@@ -41,8 +44,11 @@ pub mod local_agent;
 pub mod metrics;
 pub mod notifiers;
 pub mod outbound;
+pub mod policy_test;
+pub mod self_check;
 pub mod server;
 pub mod settings;
+mod templates;
 pub mod tokens;
 
 pub use clock::{Clock, SystemClock};

@@ -22,8 +22,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use vilicus_core::{AgentId, Timestamp};
-use vilicus_store::Input;
 use vilicus_store::inventory::{Role, Token, TokenPurpose};
+use vilicus_store::{Input, StoreError};
 
 pub use super::cookie::{SESSION_COOKIE, begin_session, end_session, is_same_origin};
 use super::credentials::Credentials;
@@ -106,6 +106,17 @@ pub async fn take_token(
 
 fn is_alive(token: &Token, now: Timestamp) -> bool {
     token.expires_at.is_none_or(|end| now < end) && token.uses != Some(0)
+}
+
+/// Whether a caller who was let in earlier would be let in now as the same: the token was neither taken away nor
+/// changed, and is not over.
+///
+/// # Errors
+/// The store can't read.
+pub(crate) async fn is_still_valid(caller: &Caller, state: &AppState) -> Result<bool, StoreError> {
+    let found = state.store().token_by_hash(&caller.token.hash).await?;
+    let same = |token: &Arc<Token>| token.id == caller.token.id && token.role == caller.token.role;
+    Ok(found.filter(same).is_some_and(|token| is_alive(&token, state.clock().now())))
 }
 
 /// 401, or 429 when this address was refused too often.

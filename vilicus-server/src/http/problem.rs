@@ -151,6 +151,12 @@ impl Problem {
         self.status
     }
 
+    /// The mistakes in what was sent, each with its place.
+    #[must_use]
+    pub fn errors(&self) -> &[Mistake] {
+        &self.errors
+    }
+
     /// What is wrong, and how to mend it.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -208,7 +214,8 @@ impl From<StoreError> for Problem {
 }
 
 impl Problem {
-    fn unavailable(detail: &str, retry_after: Millis) -> Self {
+    /// 503: not now.
+    pub fn unavailable(detail: &str, retry_after: Millis) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 }
