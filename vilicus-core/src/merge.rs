@@ -7,6 +7,7 @@
 //! | a problem | its end | the end alone, with the span of the whole problem |
 //! | an end | a problem | both, in order |
 //! | an end | another end | the later one, with the span of both |
+//! | that it flaps, or that someone is on it | its end | the end |
 
 use crate::notification::{NotificationEvent, NotificationItem};
 
@@ -30,7 +31,10 @@ fn is_problem(event: NotificationEvent) -> bool {
 /// Whether the newer one makes the older one say nothing that still matters.
 fn replaces(older: &NotificationItem, newer: &NotificationItem) -> bool {
     let (was_problem, was_end) = (is_problem(older.event), older.event.is_end());
-    was_problem && (is_problem(newer.event) || newer.event.is_end()) || was_end && newer.event.is_end()
+    let was_word = matches!(older.event, NotificationEvent::Acknowledgement | NotificationEvent::Flapping);
+    was_word && newer.event.is_end()
+        || was_problem && (is_problem(newer.event) || newer.event.is_end())
+        || was_end && newer.event.is_end()
 }
 
 fn join(older: NotificationItem, mut newer: NotificationItem) -> NotificationItem {
@@ -41,7 +45,7 @@ fn join(older: NotificationItem, mut newer: NotificationItem) -> NotificationIte
     newer.late |= older.late;
     if is_problem(newer.event) {
         newer.previous_status = older.previous_status;
-    } else if is_problem(older.event) {
+    } else if !older.event.is_end() {
         newer.previous_status = newer.previous_status.max(Some(older.status));
     } else {
         newer.previous_status = newer.previous_status.max(older.previous_status);

@@ -352,8 +352,10 @@ fn flapping_tells(around: &Surroundings<'_>, state: &mut CheckState, hold: Optio
 /// Tells all who were told of an open problem that someone is on it. It is forced: no gate is asked.
 #[must_use]
 pub fn acknowledged(routes: Option<&[Route]>, state: &CheckState) -> Vec<Tell> {
-    let event = NotificationEvent::Acknowledgement;
-    state.told.iter().map(|told| tell_again(routes, told, event)).collect()
+    // It is of use while people look, not when the group is due again.
+    let at_once =
+        |told| Tell { pacing: Pacing::NONE, ..tell_again(routes, told, NotificationEvent::Acknowledgement) };
+    state.told.iter().map(at_once).collect()
 }
 
 /// Tells all who were told of an open problem that nobody watches it any longer.
@@ -387,5 +389,12 @@ fn route_of<'a>(routes: Option<&'a [Route]>, told: &Told) -> Option<&'a Route> {
 #[must_use]
 pub fn explain(around: &Surroundings<'_>, state: &CheckState) -> Look {
     let mut asked = state.clone();
-    look(around, &mut asked, Occasion { traced: true, ..Occasion::default() })
+    let mut look = look(around, &mut asked, Occasion { traced: true, ..Occasion::default() });
+    // A problem that is not confirmed is nothing to look at yet, and still someone may ask why they hear nothing of it.
+    if look.trace.is_empty() && state.status.is_some_and(Status::is_problem) {
+        let mut trace = Trace::new(true);
+        look.hold = gates::ask(around, state, &mut trace).map(|held| held.hold);
+        look.trace = trace.gates;
+    }
+    look
 }
