@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,15 +17,16 @@ use super::inhibition::InhibitionInput;
 use super::names::Mistakes;
 use super::route_body::RouteInput;
 use super::template_body::TemplateInput;
+use crate::apply::export::{export, to_toml};
 use crate::apply::{self, Configuration, Format, Options, Report};
 use crate::http::Problem;
-use crate::http::auth::Admin;
+use crate::http::auth::{Admin, Viewer};
 use crate::http::json::{Answer, RawBody, fields_of, parse};
 use crate::http::query::Query;
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(carry_out))
+    OpenApiRouter::new().routes(routes!(carry_out, show))
 }
 
 /// What objects are marked with that no name was given for.
@@ -78,6 +79,36 @@ async fn carry_out(
     Ok(Answer(apply::apply(&state, &configuration, &options).await?).into_response())
 }
 
+/// What is configured, as a configuration: as JSON, or as TOML or YAML when `Accept` asks for it. Secrets are `"***"`,
+/// which keeps them where it is applied again.
+#[utoipa::path(get, path = "/api/v1/apply/", tag = "apply", responses((status = 200, content(
+    (ConfigurationInput = "application/json"), (String = "application/toml"), (String = "application/yaml")))))]
+async fn show(
+    State(state): State<AppState>,
+    _caller: Viewer,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let tables = export(&state).await?;
+    let wanted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wanted = wanted.split(',').find_map(|one| named(one.split(';').next().unwrap_or_default().trim()));
+    match wanted {
+        Some(Form::Text(Format::Toml)) => {
+            let text = to_toml(&tables).map_err(|error| {
+                Problem::conflict(format!("something that is configured can't be said in TOML: {error}"))
+            })?;
+            Ok(([(CONTENT_TYPE, "application/toml")], text).into_response())
+        }
+        // Every JSON document is a YAML document, too.
+        Some(Form::Text(Format::Yaml)) => {
+            let text = serde_json::to_string_pretty(&tables).map_err(|_| Problem::internal())?;
+            Ok(([(CONTENT_TYPE, "application/yaml")], text).into_response())
+        }
+        _ => Ok(Answer(tables).into_response()),
+    }
+}
+
 /// The form of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -93,17 +124,20 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
-    let form = match essence.split_once('/') {
-        Some(("application", "json")) => Some(Form::Json),
-        Some(("application" | "text", "toml" | "x-toml")) => Some(Form::Text(Format::Toml)),
-        Some(("application" | "text", "yaml" | "x-yaml" | "vnd.yaml")) => Some(Form::Text(Format::Yaml)),
-        _ => None,
-    };
-    form.filter(|_| utf8).ok_or_else(|| {
+    named(&essence).filter(|_| utf8).ok_or_else(|| {
         Problem::unsupported(
             "this Content-Type is not taken; send application/json, application/toml or application/yaml in UTF-8",
         )
     })
+}
+
+fn named(essence: &str) -> Option<Form> {
+    match essence.split_once('/')? {
+        ("application", "json") => Some(Form::Json),
+        ("application" | "text", "toml" | "x-toml") => Some(Form::Text(Format::Toml)),
+        ("application" | "text", "yaml" | "x-yaml" | "vnd.yaml") => Some(Form::Text(Format::Yaml)),
+        _ => None,
+    }
 }
 
 fn read(name: &str, form: Form, body: &[u8]) -> Result<Configuration, Problem> {

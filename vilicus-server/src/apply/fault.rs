@@ -58,7 +58,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All mistakes of a configuration, in the order in which they were found.
+/// All mistakes of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     all: Vec<Fault>,
@@ -112,10 +112,7 @@ impl Faults {
 
     fn at(&mut self, entry: &Entry, pointer: String, place: Option<Place>, detail: String) {
         let fault = Fault { file: entry.part.file.clone(), place, pointer, detail };
-        // One mistake may break several rules in the same words.
-        if self.all.last() != Some(&fault) {
-            self.all.push(fault);
-        }
+        self.all.push(fault);
     }
 
     /// Whether there are none.
@@ -127,6 +124,13 @@ impl Faults {
     /// The mistakes.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.all.iter()
+    }
+
+    /// The same in the order in which they stand.
+    pub(super) fn sorted(mut self) -> Self {
+        self.all.sort_by(|one, other| (&one.file, one.place).cmp(&(&other.file, other.place)));
+        self.all.dedup();
+        self
     }
 
     /// Nothing at all could be read.

@@ -14,6 +14,7 @@
 //! changes nothing the second time. Deliberately absent: any rule of what a check or a route may be, which are the API's.
 
 pub mod document;
+pub(crate) mod export;
 mod fault;
 mod files;
 mod model;

@@ -86,7 +86,7 @@ impl Model {
             "template" => self.templates.push(Declared::read(entry, faults)),
             "agent" => self.agents.push(Declared::read(with_check_interval(entry, faults), faults)),
             "channel" => self.channels.push(Declared::read(entry, faults)),
-            "route" => self.routes.push(Declared::read(with_a_name(entry), faults)),
+            "route" => self.routes.push(Declared::read(as_route(entry), faults)),
             "inhibition" => self.inhibitions.push(Declared::read(entry, faults)),
             "downtime" => self.downtimes.push(Declared::read(with_a_start(entry, faults), faults)),
             _ => self.checks.push(Declared::read(entry, faults)),
@@ -95,7 +95,7 @@ impl Model {
 }
 
 /// The longer name that a configuration has for the interval of an agent, and the API's.
-const CHECK_INTERVAL: (&str, &str) = ("check_interval", "check_interval_ms");
+pub(super) const CHECK_INTERVAL: (&str, &str) = ("check_interval", "check_interval_ms");
 
 /// An agent's `check_interval`, as the API has it: in milliseconds.
 fn with_check_interval(mut entry: Entry, faults: &mut Faults) -> Entry {
@@ -114,7 +114,16 @@ fn with_check_interval(mut entry: Entry, faults: &mut Faults) -> Entry {
 /// Stands for the name of a route that has none, until it is known which route it is.
 pub(super) const UNNAMED: &str = "unnamed";
 
-fn with_a_name(mut entry: Entry) -> Entry {
+/// How a configuration says that a route repeats nothing, which the API says with `null`: TOML has none.
+pub(super) const NEVER: &str = "never";
+/// The field that may say so.
+pub(super) const REPEAT: &str = "repeat_interval";
+
+/// A route as the API has it.
+fn as_route(mut entry: Entry) -> Entry {
+    if let Some(repeat) = entry.fields.get_mut(REPEAT).filter(|repeat| *repeat == NEVER) {
+        *repeat = Value::Null;
+    }
     if !entry.fields.contains_key("name") {
         entry.unnamed = true;
         entry.fields.insert("name".to_owned(), UNNAMED.into());

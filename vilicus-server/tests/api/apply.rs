@@ -181,7 +181,7 @@ async fn one_mistake_keeps_everything_from_being_carried_out() {
     assert_eq!(reply.status, 422, "{}", reply.text());
     assert_eq!(reply.pointers(), ["/check/1/kind"]);
     let detail = reply.json()["errors"][0]["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("line 51, column 8") && detail.contains("did you mean 'disk'"), "{detail}");
+    assert!(detail.contains("line 43, column 8") && detail.contains("did you mean 'disk'"), "{detail}");
     for resource in ["agent", "check", "channel", "route", "downtime", "template"] {
         assert_eq!(api.objects(resource).await, Vec::<Value>::new(), "{resource}");
     }
@@ -451,4 +451,25 @@ async fn hostile_bodies_are_refused_and_do_no_harm() {
     let viewer = api.token(Role::Operator).await;
     let reply = api.ask("POST", "/api/v1/apply/").bearer(&viewer).body("").send().await;
     assert_eq!(reply.status, 403);
+}
+
+#[tokio::test]
+async fn what_there_is_can_be_exported_and_applied_again() {
+    let api = Api::new().await;
+    let more = "[[check]]\nagent = 'web-1'\nname = 'auth'\nkind = 'http'\ndepends_on = ['web-1/shop']\n\
+        params = {url = 'http://127.0.0.1/', auth = {user = 'u', password = 'canary-3'}}\n\
+        [[route]]\nname = 'all'\nchannels = ['ops-mail']\nrepeat_interval = 'never'\n";
+    api.applied("", &format!("{EXAMPLE}{more}")).await;
+    for form in ["application/json", "application/toml", "application/yaml"] {
+        let exported =
+            api.ask("GET", "/api/v1/apply/").bearer(&api.admin).header("accept", form).send().await;
+        assert_eq!((exported.status.as_u16(), exported.header("content-type")), (200, form));
+        assert!(!exported.text().contains("canary"), "{}", exported.text());
+        let ask =
+            api.ask("POST", "/api/v1/apply/?prune=true").bearer(&api.admin).header("content-type", form);
+        let plan = ask.body(exported.text()).send().await;
+        assert_eq!(plan.status, 200, "{}\n{}", plan.text(), exported.text());
+        nothing_to_do(&plan.json());
+        assert_eq!(plan.json()["unchanged"].as_array().unwrap().len(), 12, "{}", plan.text());
+    }
 }

@@ -167,7 +167,7 @@ async fn what_no_template_can_be_is_refused_at_its_place() {
 async fn a_template_shows_no_secret_and_keeps_what_is_sent_back_hidden() {
     let api = Api::new().await;
     let check = json!({"name": "site", "kind": "http",
-        "params": {"url": "http://127.0.0.1/", "auth": {"username": "u", "password": "canary"}}});
+        "params": {"url": "http://127.0.0.1/", "auth": {"user": "u", "password": "canary"}}});
     let id = api.template(json!({"name": "x", "match": ["tag=x"], "checks": [check]})).await;
     let path = format!("/api/v1/template/{id}/");
     let shown = api.get(&path).await;

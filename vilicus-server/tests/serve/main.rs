@@ -4,6 +4,8 @@
 mod binary;
 mod browser;
 mod commands;
+mod declarative;
 mod pages;
+mod policy_tests;
 mod process;
 mod silence;

@@ -74,6 +74,7 @@ pub(crate) fn agent(name: &str, now: Timestamp) -> Box<Agent> {
         facts: Json(json!({})),
         ephemeral: false,
         expire_after: None,
+        templates: Vec::new(),
         managed_by: None,
         created_at: now,
         last_checkin: None,
@@ -94,9 +95,11 @@ fn check(agent: u64, name: &str) -> Box<Check> {
         runbook_url: None,
         depends_on: Vec::new(),
         depends_on_any: Vec::new(),
+        depends_on_states: Vec::new(),
         origin: Origin::Server,
         managed_by: None,
         delivered_at: None,
+        ping_key: None,
     })
 }
 

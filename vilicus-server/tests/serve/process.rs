@@ -106,6 +106,11 @@ impl Running {
         }
     }
 
+    /// Waits until its log says something.
+    pub(crate) async fn until_log(&mut self, what: &str, says: impl Fn(&str) -> bool) {
+        self.until(what, |running| says(&running.log()).then_some(())).await;
+    }
+
     /// Tells it to stop, and waits until it has.
     pub(crate) async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);

@@ -82,7 +82,13 @@ impl Planner<'_> {
         let mut first: HashMap<(AgentId, &str), &Entry> = HashMap::new();
         let mut all = Vec::with_capacity(declared.len());
         for Declared { entry, input } in declared {
-            let Some(agent) = self.agent_of(entry, input.as_ref(), agents) else { continue };
+            let Some(agent) = self.agent_of(entry, input.as_ref(), agents) else {
+                // Its other mistakes are worth knowing all the same.
+                if let Some(input) = input {
+                    self.judge(entry, input, true);
+                }
+                continue;
+            };
             if let Some(first) = first.insert((agent, entry.name()), entry) {
                 let detail = super::twice("check", entry.name(), first);
                 self.faults.value(entry, "/name", detail);
@@ -203,32 +209,37 @@ impl Planner<'_> {
         Dependencies { all, any, ..Dependencies::default() }
     }
 
+    /// Names what no check can be.
+    fn judge(&mut self, entry: &Entry, input: &CheckInput, is_new_kind: bool) {
+        if let Err(problem) = input.validate() {
+            self.faults.problem(entry, &problem);
+        }
+        if is_new_kind
+            && let Err(problem) =
+                kinds::validate(self.state, &input.kind, &Value::Object(input.params.clone()))
+        {
+            self.faults.problem(entry, &problem);
+        }
+    }
+
+    /// The check that was declared, on top of the one that it was.
     fn complete(
-        &self,
+        &mut self,
         wanted: &Wanted<'_>,
         input: &CheckInput,
         depends: Dependencies,
     ) -> Result<Check, Problem> {
         let mut input = input.clone();
-        keep_secrets(self.state, &mut input, wanted.old.as_deref())?;
-        input.validate()?;
         let old = wanted.old.as_deref();
-        let params = Value::Object(input.params.clone());
+        keep_secrets(self.state, &mut input, old)?;
         let own = |old: &&Check| old.origin == Origin::Agent || old.kind == AGENT_KIND;
+        let is_own = old.is_some_and(|old| own(&old));
         if let Some(old) = old.filter(own) {
-            if input.kind != old.kind {
-                return Err(Problem::invalid("/kind", "the agent brings this check itself, as another kind"));
-            }
-            if !input.params.is_empty() && params != old.params.0 {
-                return Err(Problem::invalid(
-                    "/params",
-                    "the agent brings this check itself, and says them; leave them out",
-                ));
-            }
-            input.params = old.params.0.as_object().cloned().unwrap_or_default();
-        } else if old.is_none_or(|old| old.kind != input.kind || old.params.0 != params) {
-            kinds::validate(self.state, &input.kind, &params)?;
+            keep_own(&mut input, old)?;
         }
+        let params = Value::Object(input.params.clone());
+        let is_new_kind = old.is_none_or(|old| old.kind != input.kind || old.params.0 != params);
+        self.judge(wanted.entry, &input, is_new_kind && !is_own);
         let key = old.and_then(|old| old.ping_key.clone());
         let mut check = input.into_check(wanted.check.clone(), None, depends);
         check.ping_key = ping::key_for(&check.kind, key, self.state.random())?;
@@ -301,6 +312,19 @@ impl Picture {
             }
         }
     }
+}
+
+/// What an agent says of a check of its own stays as it says.
+fn keep_own(input: &mut CheckInput, old: &Check) -> Result<(), Problem> {
+    if input.kind != old.kind {
+        return Err(Problem::invalid("/kind", "the agent brings this check itself, as another kind"));
+    }
+    if !input.params.is_empty() && Value::Object(input.params.clone()) != old.params.0 {
+        let detail = "the agent brings this check itself, and says them; leave them out";
+        return Err(Problem::invalid("/params", detail));
+    }
+    input.params = old.params.0.as_object().cloned().unwrap_or_default();
+    Ok(())
 }
 
 /// Puts back the secrets that are said to be kept.

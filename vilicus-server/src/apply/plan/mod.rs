@@ -20,6 +20,7 @@ pub(crate) mod report;
 mod rules;
 pub(crate) mod snapshot;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ use self::report::{Line, Names, Report, differences, readable};
 use self::snapshot::Snapshot;
 use super::fault::Faults;
 use super::model::{Declared, Model};
-use super::{Configuration, Entry, Options};
+use super::{Configuration, Entry, Options, TABLES};
 use crate::api::AppState;
 use crate::api::template_body::new_template;
 use crate::http::Problem;
@@ -120,7 +121,7 @@ struct Planner<'a> {
     steps: Vec<Step>,
     /// Changes of objects of `steps` that refer forward.
     afterwards: Vec<Change>,
-    /// What goes, in the order of the steps.
+    /// What goes.
     removals: Vec<Step>,
     notes: Vec<String>,
 }
@@ -256,7 +257,7 @@ impl<'a> Planner<'a> {
     /// The plan, when nothing is wrong.
     fn finish(self) -> Result<Plan, Refused> {
         if !self.faults.is_empty() {
-            return Err(Refused::Faults(self.faults));
+            return Err(Refused::Faults(self.faults.sorted()));
         }
         let mut plan = Plan::default();
         plan.report.notes = self.notes;
@@ -264,8 +265,10 @@ impl<'a> Planner<'a> {
             plan.take(step, &self.names, self.state);
         }
         plan.changes.extend(self.afterwards);
-        // Those that refer to others were found last, and go first.
-        for step in self.removals.into_iter().rev() {
+        // Those that refer to others go first.
+        let mut removals = self.removals;
+        removals.sort_by_key(|step| Reverse(TABLES.iter().position(|table| *table == step.resource)));
+        for step in removals {
             plan.take(step, &self.names, self.state);
         }
         Ok(plan)
