@@ -5,10 +5,12 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,16 +25,17 @@ use vilicus_store::inventory::Role;
 use crate::api::{self, AppState, SystemRandom};
 use crate::clock::{Clock, SystemClock};
 use crate::dashboard::{self, Dashboard};
-use crate::dispatcher::{self, Dispatcher, Tester};
+use crate::dispatcher::{self, Dispatcher, Standing, Tester};
 use crate::error::ServerError;
-use crate::freshness::Freshness;
+use crate::freshness::{Freshness, Outlook};
 use crate::health::{self, Pulse, Vitals};
 use crate::http::problem::{no_such_path, of_panic};
 use crate::http::{self, HttpSettings, Tls};
 use crate::local_agent;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Live, Metrics};
 use crate::notifiers::{Exec, stock_notifiers};
 use crate::outbound::OutboundPolicy;
+use crate::self_check::{Instruments, SelfChecks, with_server_kinds};
 use crate::settings::{Outbound, Settings};
 use crate::tokens;
 
@@ -55,6 +58,7 @@ pub struct Builder {
     notifiers: Option<NotifierRegistry>,
     clock: Option<Arc<dyn Clock>>,
     settings: Settings,
+    data_dir: Option<PathBuf>,
     local_agent: bool,
 }
 
@@ -73,10 +77,12 @@ pub struct Builder {
 pub struct Server {
     doors: Doors,
     router: Router,
+    api: AppState,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
     freshness: Freshness,
+    self_checks: SelfChecks,
     agent: Option<Agent>,
 }
 
@@ -103,6 +109,12 @@ impl Server {
         self.router.clone()
     }
 
+    /// What its API works with: to carry out configurations while it runs.
+    #[must_use]
+    pub fn api(&self) -> AppState {
+        self.api.clone()
+    }
+
     /// Works until `shutdown` ends, then stops in order: no new connections, requests under way are answered,
     /// messages under way are sent, everything is written down.
     ///
@@ -110,8 +122,8 @@ impl Server {
     /// The store is lost for good, or can't be closed properly.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         self.log_addresses();
-        let Self { doors, router, store, clock, dispatcher, freshness, agent } = self;
-        let background = Background::start(&store, clock, dispatcher, freshness);
+        let Self { doors, router, api, store, clock, dispatcher, freshness, self_checks, agent } = self;
+        let background = Background::start(&store, clock, dispatcher, freshness, self_checks);
         let agent = agent.map(local_agent::Running::start);
         let end = async {
             let fault = tokio::select! {
@@ -119,6 +131,8 @@ impl Server {
                 fault = lost(store.as_ref()) => Some(fault),
             };
             tracing::info!("stopping");
+            // Ends the answers that go on for ever.
+            api.closing().cancel();
             // Before the doors close: it delivers its last results through them.
             if let Some(agent) = agent {
                 agent.stop().await;
@@ -180,7 +194,7 @@ impl Doors {
 }
 
 /// Ends when the other end is dropped.
-async fn dropped(mut stopped: watch::Receiver<()>) {
+pub(crate) async fn dropped(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
@@ -198,10 +212,12 @@ impl Background {
         clock: Arc<dyn Clock>,
         dispatcher: Dispatcher,
         freshness: Freshness,
+        self_checks: SelfChecks,
     ) -> Self {
         let (stop, stopped) = watch::channel(());
         let mut others = JoinSet::new();
         others.spawn(freshness.run(dropped(stopped.clone())));
+        self_checks.start(&mut others, &stopped);
         others.spawn(maintain(store.clone(), clock, stopped.clone()));
         Self { stop, dispatcher: tokio::spawn(dispatcher.run(dropped(stopped))), others }
     }
@@ -289,6 +305,12 @@ impl Builder {
         self
     }
 
+    /// Where the store's files are, so that a self-check watches how much room there is.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(dir.into());
+        self
+    }
+
     /// Whether an agent in this process watches this host.
     pub fn local_agent(mut self, wanted: bool) -> Self {
         self.local_agent = wanted;
@@ -303,33 +325,63 @@ impl Builder {
         let store = self.store.clone().ok_or(ServerError::NoStore)?;
         let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new()));
         ensure_tokens(store.as_ref(), &self.settings, clock.as_ref()).await?;
-        let parts = dispatcher::Parts {
-            store: store.clone(),
-            notifiers: self
-                .notifiers
-                .clone()
-                .unwrap_or_else(|| notifiers_of(&self.settings, &clock)),
-            clock: clock.clone(),
-            public_url: self.settings.public_url.as_ref().map(ToString::to_string),
-        };
+        let parts = self.parts(store.clone(), clock.clone());
         let vitals = Vitals {
             store: store.clone(),
             judge: Pulse::new(clock.clone()),
             dispatcher: Pulse::new(clock.clone()),
+            outlook: Outlook::default(),
         };
+        let tls = self.settings.tls.clone().map(|files| Tls::from_files(files.cert, files.key));
+        let tls = tls.transpose()?.map(Arc::new);
+        let mut self_checks = SelfChecks::set_up(
+            parts.clone(),
+            vitals.clone(),
+            &self.settings,
+            &outbound_of(&self.settings),
+            tls.clone(),
+            self.data_dir.clone(),
+        )
+        .await?;
         let kinds = self.kinds.clone().unwrap_or_else(|| kinds_within(outbound_of(&self.settings)));
-        let router = self.router(&parts, kinds.clone(), &vitals);
+        let (router, api) = self.router(&parts, self_checks.with_server_kinds(kinds.clone()), &vitals);
         let agent = match self.local_agent {
             true => Some(local_agent_of(&parts, router.clone(), kinds, vitals.clone()).await?),
             false => None,
         };
-        let freshness = Freshness::new(store.clone(), clock.clone(), vitals.judge);
+        let freshness = self_checks.freshness(vitals.judge);
         let dispatcher = Dispatcher::new(parts, vitals.dispatcher);
-        Ok(Server { doors: self.doors().await?, router, store, clock, dispatcher, freshness, agent })
+        let doors = self.doors(tls).await?;
+        Ok(Server { doors, router, api, store, clock, dispatcher, freshness, self_checks, agent })
     }
 
-    fn router(&self, parts: &dispatcher::Parts, kinds: KindRegistry, vitals: &Vitals) -> Router {
-        let state = AppState::new(api::Parts {
+    /// What the API works with when no server runs: to judge a configuration as a server with these settings would.
+    ///
+    /// # Errors
+    /// There is no store.
+    pub fn api(&self) -> Result<AppState, ServerError> {
+        let store = self.store.clone().ok_or(ServerError::NoStore)?;
+        let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let kinds = self.kinds.clone().unwrap_or_else(|| kinds_within(outbound_of(&self.settings)));
+        let kinds = with_server_kinds(kinds, Instruments::new(store.clone(), clock.clone()));
+        Ok(self.state(&self.parts(store, clock), kinds))
+    }
+
+    fn parts(&self, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> dispatcher::Parts {
+        dispatcher::Parts {
+            store,
+            notifiers: self
+                .notifiers
+                .clone()
+                .unwrap_or_else(|| notifiers_of(&self.settings, &clock)),
+            clock,
+            public_url: self.settings.public_url.as_ref().map(ToString::to_string),
+            standing: Standing::default(),
+        }
+    }
+
+    fn state(&self, parts: &dispatcher::Parts, kinds: KindRegistry) -> AppState {
+        AppState::new(api::Parts {
             store: parts.store.clone(),
             kinds,
             notifiers: parts.notifiers.clone(),
@@ -338,21 +390,42 @@ impl Builder {
             tester: Arc::new(Tester::new(parts.clone())),
             limits: self.settings.limits.clone(),
             public_url: parts.public_url.clone(),
-        });
+        })
+    }
+
+    /// The routes, and what they work with.
+    fn router(
+        &self,
+        parts: &dispatcher::Parts,
+        kinds: KindRegistry,
+        vitals: &Vitals,
+    ) -> (Router, AppState) {
+        let state = self.state(parts, kinds);
         let metrics = Metrics {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             token: self.settings.metrics_token.clone(),
+            live: Some(Live {
+                counters: state.counters().clone(),
+                standing: parts.standing.clone(),
+                outlook: vitals.outlook.clone(),
+            }),
         };
+        let counters = state.counters().clone();
         let dashboard = Dashboard { api: state.clone(), public_url: parts.public_url.clone() };
         let pages = dashboard::router(dashboard)
             .merge(health::router(vitals.clone()))
             .merge(metrics::router(metrics))
             .layer(CatchPanicLayer::custom(of_panic));
-        api::router(state).merge(pages).fallback(no_such_path)
+        let routes = api::router(state.clone()).merge(pages).fallback(no_such_path);
+        let counted = axum::middleware::map_response(move |response: Response| {
+            counters.answered(response.status());
+            std::future::ready(response)
+        });
+        (routes.layer(counted), state)
     }
 
-    async fn doors(self) -> Result<Doors, ServerError> {
+    async fn doors(self, tls: Option<Arc<Tls>>) -> Result<Doors, ServerError> {
         let mut listeners = self.listeners;
         let addresses =
             if self.listen.is_empty() && listeners.is_empty() { self.settings.listen } else { self.listen };
@@ -360,11 +433,10 @@ impl Builder {
             let bound = TcpListener::bind(address).await;
             listeners.push(bound.map_err(|source| ServerError::Listen { address, source })?);
         }
-        let tls = self.settings.tls.map(|files| Tls::from_files(files.cert, files.key)).transpose()?;
         let http = HttpSettings {
             limits: self.settings.limits,
             trusted_proxies: self.settings.trusted_proxies,
-            tls: tls.map(Arc::new),
+            tls,
             ..HttpSettings::default()
         };
         Ok(Doors { listeners, plain: self.plain, http })

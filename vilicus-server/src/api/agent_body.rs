@@ -39,6 +39,8 @@ pub(super) struct AgentBody {
     guid: Option<String>,
     /// Words, or `key=value`.
     tags: Vec<String>,
+    /// The templates that it names, besides those whose conditions it meets.
+    templates: Vec<String>,
     /// What it says of its host, as `os` and `cores`.
     #[schema(value_type = Object)]
     facts: Value,
@@ -73,6 +75,7 @@ impl From<&AgentView> for AgentBody {
             version: agent.version.clone(),
             guid: agent.guid.clone(),
             tags: agent.tags.clone(),
+            templates: agent.templates.clone(),
             facts: match &agent.facts.0 {
                 Value::Null => Value::Object(Map::new()),
                 facts => facts.clone(),
@@ -100,7 +103,7 @@ impl AgentBody {
                 &self.guid,
                 &self.tags,
             ),
-            (&self.facts, self.ephemeral, self.expire_after, &self.managed_by, &self.config_etag),
+            (&self.templates, &self.facts, self.ephemeral, self.expire_after, &self.managed_by, &self.config_etag),
         ))
     }
 }
@@ -122,36 +125,42 @@ pub(super) struct CheckedInBody {
 
 /// An agent as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct AgentInput {
+pub(crate) struct AgentInput {
     /// Unique in the server.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The name of its host; its own name by default.
     #[serde(default)]
-    pub(super) hostname: Option<String>,
+    pub(crate) hostname: Option<String>,
     /// The longest that it stays silent, in milliseconds, and the default interval of its checks; 60,000.
     #[serde(default = "default_check_interval_ms")]
-    pub(super) check_interval_ms: u64,
+    pub(crate) check_interval_ms: u64,
     /// The version of its program.
     #[serde(default)]
-    pub(super) version: Option<String>,
+    pub(crate) version: Option<String>,
     /// What identifies its installation; unique in the server.
     #[serde(default)]
-    pub(super) guid: Option<String>,
+    pub(crate) guid: Option<String>,
     /// Words, or `key=value`.
     #[serde(default)]
-    pub(super) tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
+    /// The templates whose checks it gets, besides those whose conditions it meets.
+    #[serde(default)]
+    pub(crate) templates: Vec<String>,
     /// What is known of its host.
     #[serde(default)]
     #[schema(value_type = Object)]
-    pub(super) facts: Map<String, Value>,
+    pub(crate) facts: Map<String, Value>,
     /// Whether its name may be enrolled again while it is not UP.
     #[serde(default)]
-    pub(super) ephemeral: bool,
+    pub(crate) ephemeral: bool,
     /// After so long without contact it is retired, without an alert.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub(super) expire_after: Option<Millis>,
+    pub(crate) expire_after: Option<Millis>,
 }
+
+/// The most templates that an agent may name.
+const MAX_TEMPLATES: usize = 100;
 
 /// A minute.
 pub(super) fn default_check_interval_ms() -> u64 {
@@ -181,6 +190,7 @@ impl From<&Agent> for AgentInput {
             version: agent.version.clone(),
             guid: agent.guid.clone(),
             tags: agent.tags.clone(),
+            templates: agent.templates.clone(),
             facts: agent.facts.0.as_object().cloned().unwrap_or_default(),
             ephemeral: agent.ephemeral,
             expire_after: agent.expire_after,
@@ -190,11 +200,12 @@ impl From<&Agent> for AgentInput {
 
 impl AgentInput {
     /// Refuses what no agent can be.
-    pub(super) fn validate(&self) -> Result<(), Problem> {
+    pub(crate) fn validate(&self) -> Result<(), Problem> {
         let mut mistakes = Mistakes::default();
         mistakes.name("/name", &self.name);
         mistakes.span("/check_interval_ms", Millis::new(self.check_interval_ms), Millis::from_secs(1));
         mistakes.tags("/tags", &self.tags);
+        mistakes.require(self.templates.len() <= MAX_TEMPLATES, "/templates", "names more than 100 templates");
         if let Some(span) = self.expire_after {
             mistakes.span("/expire_after", span, Millis::from_minutes(1));
         }
@@ -204,7 +215,7 @@ impl AgentInput {
     }
 
     /// The agent that this makes of `id`, keeping what cannot be written.
-    pub(super) fn into_agent(self, base: &Agent) -> Agent {
+    pub(crate) fn into_agent(self, base: &Agent) -> Agent {
         Agent {
             hostname: self.hostname.unwrap_or_else(|| self.name.clone()),
             name: self.name,
@@ -212,6 +223,7 @@ impl AgentInput {
             version: self.version,
             check_interval: Millis::new(self.check_interval_ms),
             tags: self.tags,
+            templates: self.templates,
             facts: Value::Object(self.facts).into(),
             ephemeral: self.ephemeral,
             expire_after: self.expire_after,
@@ -221,7 +233,7 @@ impl AgentInput {
 }
 
 /// An agent that is about to be made: the store gives the id.
-pub(super) fn new_agent(now: Timestamp) -> Agent {
+pub(crate) fn new_agent(now: Timestamp) -> Agent {
     Agent {
         id: AgentId::from(std::num::NonZeroU64::MIN),
         name: String::new(),
@@ -233,6 +245,7 @@ pub(super) fn new_agent(now: Timestamp) -> Agent {
         facts: Value::Object(Map::new()).into(),
         ephemeral: false,
         expire_after: None,
+        templates: Vec::new(),
         managed_by: None,
         created_at: now,
         last_checkin: None,

@@ -143,7 +143,8 @@ mod defaults {
 }
 
 impl Sent for CheckInput {
-    const READ_ONLY: &'static [&'static str] = &["id", "resource_uri", "origin", "managed_by", "ping_url", "state"];
+    const READ_ONLY: &'static [&'static str] =
+        &["id", "resource_uri", "origin", "managed_by", "ping_url", "state"];
 }
 
 impl From<&Check> for CheckInput {

@@ -6,6 +6,7 @@ use vilicus_store::{Change, Input, Outcome};
 
 use super::AppState;
 use crate::http::Problem;
+use crate::templates;
 
 /// Carries out one change.
 pub(super) async fn change(state: &AppState, change: Change, by: String) -> Result<(), Problem> {
@@ -18,12 +19,14 @@ pub(super) async fn made(state: &AppState, change: Change, by: String) -> Result
     ids.into_iter().next().flatten().ok_or_else(Problem::internal)
 }
 
-/// Carries out several changes, all or none of them; the ids of the objects.
+/// Carries out several changes and what templates make of them, all or none; the ids of the objects. Whoever changes
+/// agents, checks or templates holds [`AppState::edit`] while it does.
 pub(super) async fn changes(
     state: &AppState,
     changes: Vec<Change>,
     by: String,
 ) -> Result<Vec<Option<u64>>, Problem> {
+    let changes = templates::following(state.store().as_ref(), state.random(), changes).await?;
     let inputs = changes.into_iter().map(|change| Input::Change { change, by: by.clone() }).collect();
     let outcomes = state.store().commit(state.clock().now(), inputs).await?;
     Ok(outcomes

@@ -166,7 +166,8 @@ async fn reenroll(
     let forgotten = by.ephemeral && old.agent.ephemeral && old.state != AgentState::Up;
     let tokens = state.store().tokens().await?;
     // A configuration may declare an agent before its program is there: nobody is taken over then.
-    let awaited = old.agent.managed_by.is_some() && tokens.iter().all(|token| token.agent != Some(old.agent.id));
+    let awaited =
+        old.agent.managed_by.is_some() && tokens.iter().all(|token| token.agent != Some(old.agent.id));
     if !(by.reenroll || forgotten || awaited) || old.agent.name != input.name {
         return Err(Problem::conflict(
             "an agent of this name or guid is enrolled already; choose another, delete the old one, or use an \

@@ -4,6 +4,7 @@
 //! them over the defaults and judges the whole. Deliberately absent: any read of the environment; whoever calls hands
 //! it in.
 
+mod blindness;
 mod exec;
 mod file;
 mod limits;
@@ -19,7 +20,9 @@ use url::Url;
 use vilicus_core::Millis;
 
 use crate::http::Limits;
+use crate::self_check::BlindnessLimits;
 
+pub use blindness::BlindnessLayer;
 pub use exec::ExecLayer;
 pub use file::{FileError, parse as parse_file, read as read_file};
 pub use limits::LimitsLayer;
@@ -66,6 +69,16 @@ pub struct Layer {
     pub enroll_token: Option<SecretSource>,
     /// Who may read `/metrics`; everybody when not set.
     pub metrics_token: Option<SecretSource>,
+    /// Whether the server watches itself.
+    pub self_checks: Option<bool>,
+    /// The address that is called while all is well; whoever knows it can keep up the appearance of life.
+    pub heartbeat_url: Option<SecretSource>,
+    /// How often it is called.
+    pub heartbeat_interval: Option<Millis>,
+    /// The configurations that are applied at the start, and when the server is told to reload.
+    pub apply: Option<Vec<PathBuf>>,
+    /// Whether what they no longer say goes.
+    pub prune: Option<bool>,
     /// How the log looks.
     pub log_format: Option<LogFormat>,
     /// What is logged, as `info` or `vilicus_server=debug`.
@@ -76,6 +89,9 @@ pub struct Layer {
     /// Which programs channels may run; only a file can say.
     #[serde(default)]
     pub exec: ExecLayer,
+    /// When the server takes the silence of many agents for its own blindness.
+    #[serde(default)]
+    pub blindness: BlindnessLayer,
 }
 
 /// One value, or a list of them.
@@ -178,6 +194,18 @@ pub struct Settings {
     pub enroll_token: Option<ServerSecret>,
     /// Who may read `/metrics`.
     pub metrics_token: Option<ServerSecret>,
+    /// Whether the server watches itself, by checks on an agent of its own.
+    pub self_checks: bool,
+    /// The address that is called while all is well.
+    pub heartbeat_url: Option<ServerSecret>,
+    /// How often it is called; a minute by default.
+    pub heartbeat_interval: Millis,
+    /// When the server takes the silence of many agents for its own blindness.
+    pub blindness: BlindnessLimits,
+    /// The configurations that are applied at the start, and when the server is told to reload.
+    pub apply: Vec<PathBuf>,
+    /// Whether what they no longer say goes.
+    pub prune: bool,
     /// What is refused.
     pub limits: Limits,
     /// The programs that channels of the kind `exec` may run.
@@ -224,6 +252,15 @@ pub enum SettingsError {
         #[source]
         source: SecretError,
     },
+    /// Nobody can be called there.
+    #[error("heartbeat_url must begin with http:// or https://")]
+    HeartbeatUrl,
+    /// The checks that go before a call take a while.
+    #[error("heartbeat_interval is {0}; {SHORTEST_HEARTBEAT} is the shortest")]
+    HeartbeatInterval(Millis),
+    /// No such share of the agents.
+    #[error("blindness.percent is {0}; use 1 to 100")]
+    BlindnessPercent(u8),
     /// A limit that lets nothing pass.
     #[error("limits.{0} is 0, which lets nothing pass; leave it out for its default")]
     ZeroLimit(&'static str),
@@ -249,6 +286,12 @@ impl Default for Settings {
             admin_token: None,
             enroll_token: None,
             metrics_token: None,
+            self_checks: true,
+            heartbeat_url: None,
+            heartbeat_interval: Millis::from_minutes(1),
+            blindness: BlindnessLimits::default(),
+            apply: Vec::new(),
+            prune: false,
             limits: Limits::default(),
             exec_allow: Vec::new(),
         }
@@ -286,6 +329,15 @@ impl Settings {
                 strong.metrics_token,
                 weak.metrics_token,
             )?,
+            self_checks: strong.self_checks.or(weak.self_checks).unwrap_or(default.self_checks),
+            heartbeat_url: heartbeat_url(strong.heartbeat_url.or(weak.heartbeat_url), environment)?,
+            heartbeat_interval: heartbeat_interval(
+                strong.heartbeat_interval.or(weak.heartbeat_interval),
+                default.heartbeat_interval,
+            )?,
+            blindness: blindness::resolve(strong.blindness, weak.blindness)?,
+            apply: strong.apply.or(weak.apply).unwrap_or_default(),
+            prune: strong.prune.or(weak.prune).unwrap_or(false),
             limits: limits::resolve(strong.limits, weak.limits)?,
             exec_allow: exec::resolve(strong.exec, weak.exec)?,
         })
@@ -327,6 +379,31 @@ fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, 
         (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
         (None, None) => Ok(None),
         _ => Err(SettingsError::HalfTls),
+    }
+}
+
+/// The shortest time between two calls of the heartbeat address.
+const SHORTEST_HEARTBEAT: Millis = Millis::from_secs(10);
+
+fn heartbeat_url(
+    source: Option<SecretSource>,
+    environment: &Environment<'_>,
+) -> Result<Option<ServerSecret>, SettingsError> {
+    let Some(source) = source else {
+        return Ok(None);
+    };
+    let name = "heartbeat_url (VILICUS_HEARTBEAT_URL)";
+    let secret = source.read(environment).map_err(|source| SettingsError::Secret { name, source })?;
+    match Url::parse(secret.expose()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(secret)),
+        _ => Err(SettingsError::HeartbeatUrl),
+    }
+}
+
+fn heartbeat_interval(written: Option<Millis>, default: Millis) -> Result<Millis, SettingsError> {
+    match written {
+        Some(interval) if interval < SHORTEST_HEARTBEAT => Err(SettingsError::HeartbeatInterval(interval)),
+        interval => Ok(interval.unwrap_or(default)),
     }
 }
 
@@ -389,6 +466,9 @@ mod tests {
             ("admin_token = 'short'", "fewer than 32"),
             ("admin_token = { env = 'NOT_SET' }", "cannot read admin_token"),
             ("enroll_token = 'ääääääääääääääääääääääääääääääääääää'", "printable"),
+            ("heartbeat_url = 'ftp://x'", "http://"),
+            ("heartbeat_interval = '1s'", "10s is the shortest"),
+            ("[blindness]\npercent = 101", "1 to 100"),
             ("[limits]\nbody_bytes = 0", "limits.body_bytes"),
             ("[exec]\nallow = ['page']", "exec.allow names 'page'"),
         ] {

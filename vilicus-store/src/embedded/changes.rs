@@ -202,12 +202,12 @@ impl Unit<'_> {
     }
 
     fn update_channel(&mut self, mut channel: Channel, by: &str) -> Changed {
+        self.given.in_channel(&mut channel);
         let id = channel.id;
         let Some(before) = self.truth.channels.get(&id) else {
             return Err(not_found("channel", id.get()));
         };
         let (was_paused, was_enabled) = (before.paused.is_some(), before.enabled);
-        self.given.in_channel(&mut channel);
         channel.paused = None;
         self.check_channel_name(&channel)?;
         self.audit(Action::Update, "channel", &channel.name, by, (None, None));

@@ -46,7 +46,10 @@ impl Given {
         check.depends_on_any.iter_mut().flatten().for_each(|id| self.check(id));
     }
 
+    /// Its own id too: of channels that fall back to each other, the first is made without, and changed when the others
+    /// are there.
     pub(crate) fn in_channel(&self, channel: &mut Channel) {
+        self.channel(&mut channel.id);
         channel.fallback.iter_mut().for_each(|id| self.channel(id));
     }
 

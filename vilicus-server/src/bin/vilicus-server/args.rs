@@ -28,11 +28,14 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run the server
     Serve(Box<ServeArgs>),
-    /// Check settings files without starting: every mistake with file, line and column
+    /// Check settings and configurations without starting: every mistake with file, line and column
     CheckConfig {
-        /// The files
+        /// The files, and folders of them; all configurations among them are judged as one
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// A file of policy tests to run with the configurations, in simulated time; may be given more than once
+        #[arg(long = "test", value_name = "FILE")]
+        tests: Vec<PathBuf>,
     },
     /// Make tokens
     Token {
@@ -168,6 +171,18 @@ pub(crate) struct ServeArgs {
     /// Where the server's own requests may go: private (all but link-local and metadata) or public [default: private]
     #[arg(long, value_name = "WHERE", env = "VILICUS_OUTBOUND", value_parser = outbound)]
     outbound: Option<Outbound>,
+    /// Watch the server itself, by checks on an agent named vilicus [default: true]
+    #[arg(long, env = "VILICUS_SELF_CHECKS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    self_checks: Option<bool>,
+    /// How often the address in VILICUS_HEARTBEAT_URL is called while all is well [default: 1m]
+    #[arg(long, value_name = "SPAN", env = "VILICUS_HEARTBEAT_INTERVAL")]
+    heartbeat_interval: Option<Millis>,
+    /// A configuration, or a folder of them, to be applied at the start and on SIGHUP; may be given more than once
+    #[arg(long, value_name = "FILE", env = "VILICUS_APPLY", value_delimiter = ',')]
+    apply: Option<Vec<PathBuf>>,
+    /// Remove what the applied configurations made before and no longer say
+    #[arg(long, env = "VILICUS_PRUNE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    prune: Option<bool>,
     /// How the log looks: text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "VILICUS_LOG_FORMAT", value_parser = log_format)]
     pub(crate) log_format: Option<LogFormat>,
@@ -193,6 +208,10 @@ impl ServeArgs {
             tls_key: self.tls_key,
             trusted_proxies: self.trusted_proxies,
             outbound: self.outbound,
+            self_checks: self.self_checks,
+            heartbeat_interval: self.heartbeat_interval,
+            apply: self.apply,
+            prune: self.prune,
             log_format: self.log_format,
             log: self.log,
             limits: self.limits.into(),

@@ -1,6 +1,7 @@
 //! Why the program ends, in one sentence, and with which code.
 
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
 use vilicus_core::result::error_chain;
@@ -19,6 +20,12 @@ const OTHER: u8 = 1;
 pub(crate) struct Failure {
     code: u8,
     text: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Failure {

@@ -29,6 +29,7 @@ pub(crate) fn resolve(mut said: Layer, file: Layer) -> Result<Settings, Failure>
     said.admin_token = secret("VILICUS_ADMIN_TOKEN");
     said.enroll_token = secret("VILICUS_ENROLL_TOKEN");
     said.metrics_token = secret("VILICUS_METRICS_TOKEN");
+    said.heartbeat_url = secret("VILICUS_HEARTBEAT_URL");
     Settings::resolve(said, file, &environment).map_err(|error| Failure::config(error_chain(&error)))
 }
 

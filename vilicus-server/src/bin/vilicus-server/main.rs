@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(*args).await,
-        Command::CheckConfig { files } => check_config::run(&files),
+        Command::CheckConfig { files, tests } => check_config::run(&files, &tests).await,
         Command::Token { command: TokenCommand::Create(args) } => token::create(args).await,
         Command::LoginLink { data } => login_link::run(&data).await,
         Command::Store { command: StoreCommand::Info { data } } => store::info(&data).await,

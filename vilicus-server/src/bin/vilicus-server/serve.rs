@@ -8,7 +8,8 @@ use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vilicus_core::result::error_chain;
-use vilicus_server::api::SystemRandom;
+use vilicus_server::api::{AppState, SystemRandom};
+use vilicus_server::apply;
 use vilicus_server::clock::{Clock, SystemClock};
 use vilicus_server::http::Tls;
 use vilicus_server::{Server, ServerError, Settings, tokens};
@@ -30,6 +31,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let plain = loopback(&settings).await?;
     let plain_address = plain.as_ref().and_then(|listener| listener.local_addr().ok());
     let server = build(&settings, store.clone(), clock.clone(), plain).await?;
+    let declared = Declared { settings: settings.clone(), api: server.api() };
+    declared.apply().await?;
     let address = server.addresses().first().copied();
     let address = address.ok_or_else(|| Failure::new("the server listens nowhere"))?;
     let dashboard = dashboard(&settings, address);
@@ -43,7 +46,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let tls = server.tls();
     // Without a service manager that listens there is nothing to tell, and nothing is wrong.
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
-    let outcome = server.run(signals.stop(tls)).await;
+    let outcome = server.run(signals.stop(tls, declared)).await;
     drop(door);
     outcome.map_err(failure)
 }
@@ -56,6 +59,10 @@ async fn build(
 ) -> Result<Server, Failure> {
     let builder = Server::builder().store(store).clock(clock).local_agent(settings.local_agent);
     let builder = builder.settings(settings.clone());
+    let builder = match files::data_dir(&settings.store) {
+        Some(dir) => builder.data_dir(dir),
+        None => builder,
+    };
     let builder = match plain {
         Some(listener) => builder.plain_listener(listener),
         None => builder,
@@ -165,24 +172,64 @@ impl Signals {
         })
     }
 
-    /// Ends when the server shall stop; reads the certificate again when asked to.
-    async fn stop(&mut self, tls: Option<Arc<Tls>>) {
+    /// Ends when the server shall stop; reads the certificate and the configurations again when asked to.
+    async fn stop(&mut self, tls: Option<Arc<Tls>>, declared: Declared) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
-                _ = self.hang_up.recv() => reload(tls.as_deref()),
+                _ = self.hang_up.recv() => {
+                    reload(tls.as_deref());
+                    declared.reload().await;
+                }
             }
         }
         let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     }
 }
 
+/// The configurations that the settings name.
+struct Declared {
+    settings: Settings,
+    api: AppState,
+}
+
+impl Declared {
+    /// Makes everything as they say.
+    async fn apply(&self) -> Result<(), Failure> {
+        if self.settings.apply.is_empty() {
+            return Ok(());
+        }
+        let environment = |name: &str| std::env::var(name).ok();
+        let configuration = apply::read(&self.settings.apply, &environment);
+        let configuration = configuration.map_err(|faults| Failure::config(faults.to_string()))?;
+        let options = apply::Options { prune: self.settings.prune, by: "apply".to_owned(), ..Default::default() };
+        let report = apply::apply(&self.api, &configuration, &options).await.map_err(|failure| match failure {
+            apply::Failure::Store(_) => Failure::store(error_chain(&failure)),
+            _ => Failure::config(error_chain(&failure)),
+        })?;
+        tracing::info!(
+            created = report.create.len(),
+            changed = report.update.len(),
+            removed = report.delete.len(),
+            unchanged = report.unchanged.len(),
+            "the configuration is applied"
+        );
+        report.notes.iter().for_each(|note| tracing::info!("{note}"));
+        Ok(())
+    }
+
+    /// The same while the server runs: what is wrong is logged, and all stays as it is.
+    async fn reload(&self) {
+        if let Err(failure) = self.apply().await {
+            tracing::error!("the configuration is not applied, and all stays as it is: {failure}");
+        }
+    }
+}
+
 fn reload(tls: Option<&Tls>) {
     match tls.map(Tls::reload) {
-        None => tracing::info!(
-            "there is nothing to reload: no certificate is in use; other settings need a restart"
-        ),
+        None => tracing::info!("no certificate is in use; settings need a restart"),
         Some(Ok(_)) => tracing::info!("the certificate was read again; other settings need a restart"),
         Some(Err(error)) => tracing::error!("the old certificate stays in use: {}", error_chain(&error)),
     }

@@ -75,7 +75,8 @@ pub(crate) async fn info(data: &DataArgs) -> Result<(), Failure> {
         }
         None => {
             let store = open_existing(&settings).await?;
-            let metrics = Metrics { store: store.clone(), clock: Arc::new(SystemClock::new()), token: None };
+            let clock = Arc::new(SystemClock::new());
+            let metrics = Metrics { store: store.clone(), clock, token: None, live: None };
             let text = metrics.text().await;
             close(store.as_ref()).await?;
             text.map_err(|error| Failure::store(error_chain(&error)))?
