@@ -145,7 +145,9 @@ impl Events {
     /// The flexible downtimes that a problem of the check began.
     fn flexible(&self) -> Vec<Window> {
         let window = |event: &Arc<Event>| match event.what {
-            Happening::Downtime { began: true, until: Some(end), .. } => Some(Window { start: event.at, end }),
+            Happening::Downtime { began: true, until: Some(end), .. } => {
+                Some(Window { start: event.at, end })
+            }
             _ => None,
         };
         self.within.iter().filter_map(window).collect()
@@ -268,7 +270,11 @@ mod tests {
         let daily = || When::Recurring(Recurrence::parse("02:00-04:00 UTC", None, None).unwrap());
         let once = |start, end| When::Once(Window { start: at(start), end: at(end) });
         for (when, made, expected) in [
-            (daily(), "01T00:00", &[("02T03:00", "02T04:00"), ("03T02:00", "03T04:00"), ("04T02:00", "04T04:00")][..]),
+            (
+                daily(),
+                "01T00:00",
+                &[("02T03:00", "02T04:00"), ("03T02:00", "03T04:00"), ("04T02:00", "04T04:00")][..],
+            ),
             (daily(), "04T03:30", &[("04T03:30", "04T04:00")]),
             (daily(), "09T00:00", &[]),
             (once("01T00:00", "09T00:00"), "01T00:00", &[("02T03:00", "09T00:00")]),

@@ -301,8 +301,6 @@ impl<'a> Replay<'a> {
             now: at,
         };
         let look = telling::look(&around, &mut self.state, occasion);
-        // A look that asks for another at once would never end.
-        self.state.look_at = self.state.look_at.filter(|next| *next > at);
         if at >= self.setting.since {
             self.note(at, look.tells);
         }

@@ -93,7 +93,8 @@ async fn look(
     let page = query.bounds()?.page(false);
     query.finish()?;
     if let (Some([one]), None) = (checks.as_deref(), &agents) {
-        let view = find_check(&state, &caller, &Reference::parse(one)).await?.ok_or_else(Problem::not_found)?;
+        let view =
+            find_check(&state, &caller, &Reference::parse(one)).await?.ok_or_else(Problem::not_found)?;
         return Ok(Answer(body_of(&state, &view, span, exclude).await?).into_response());
     }
     let filter = filter(&state, &caller, checks, agents).await?;
@@ -138,7 +139,11 @@ async fn filter(
     if nothing {
         return Err(Problem::not_found());
     }
-    Ok(CheckFilter { ids: ids.unwrap_or_default(), agents: named.unwrap_or_default(), ..CheckFilter::default() })
+    Ok(CheckFilter {
+        ids: ids.unwrap_or_default(),
+        agents: named.unwrap_or_default(),
+        ..CheckFilter::default()
+    })
 }
 
 async fn body_of(

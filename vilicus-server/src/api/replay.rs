@@ -34,7 +34,7 @@ use crate::http::auth::{Caller, Viewer};
 use crate::http::json::{Answer, JsonBody, Sent, fields_of, from_fields, known_fields, present};
 
 /// Results are read so many at a time.
-const PAGE: usize = 5_000;
+const PAGE: usize = 10_000;
 /// The most results of one replay: a year of one-minute results.
 const MOST_RESULTS: u64 = 600_000;
 /// The most messages that a replay answers.
@@ -142,7 +142,10 @@ async fn again(
     let now = state.clock().now();
     let span = Window { start: input.since, end: input.until.map_or(now, |until| until.min(now)) };
     if span.start >= span.end {
-        return Err(Problem::invalid("/since", "the span is empty: since must lie before until, and before now"));
+        return Err(Problem::invalid(
+            "/since",
+            "the span is empty: since must lie before until, and before now",
+        ));
     }
     let found = find_check(&state, &caller, &input.check).await?;
     let view = found.ok_or_else(|| Problem::invalid("/check", format!("no check {}", input.check)))?;

@@ -376,9 +376,8 @@ fn step(value: Value, check: &str) -> Result<Step, Problem> {
 /// The one thing that happens in a step.
 fn action(input: StepInput) -> Result<Action, Problem> {
     let one = "say one thing: a result (status, metrics, output), silence, agent, ping, acknowledge, unacknowledge or downtime";
-    let is_result = input.status.is_some()
-        || !input.metrics.is_empty()
-        || input.ping.is_none() && input.output.is_some();
+    let is_result =
+        input.status.is_some() || !input.metrics.is_empty() || input.ping.is_none() && input.output.is_some();
     let said = [
         is_result,
         input.silence,

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use vilicus_agent::checks::{StockOptions, stock_kinds};
 use vilicus_core::downtime::When;
 use vilicus_core::schedule::Window;
 use vilicus_core::{
-    Acknowledgement, AgentId, CheckId, CheckResult, Downtime, DowntimeId, Matcher, Millis, Receipt, Timestamp,
-    async_trait,
+    Acknowledgement, AgentId, CheckId, CheckResult, Downtime, DowntimeId, Matcher, Millis, Receipt,
+    Timestamp, async_trait,
 };
 use vilicus_store::inventory::Channel;
 use vilicus_store::outbox::{Delivery, OutboxRow, Try};
@@ -123,12 +123,13 @@ impl World {
             told: Vec::new(),
             gates: Gates::default(),
         };
+        let beside = |values| {
+            let more = Configuration::of_values(BY, values);
+            more.map_err(|faults| wrong(test, format!("stands beside what cannot work: {faults}")))
+        };
+        world.configure(&beside(agents_of(configuration, &test.more))?).await?;
         world.configure(configuration).await?;
-        if !test.more.is_empty() {
-            let more = Configuration::of_values(BY, Map::clone(&test.more));
-            let more = more.map_err(|faults| wrong(test, format!("stands beside what cannot work: {faults}")))?;
-            world.configure(&more).await?;
-        }
+        world.configure(&beside(Map::clone(&test.more))?).await?;
         world.channels = world.store.channels().await?;
         world.know(test).await?;
         Ok(world)
@@ -148,15 +149,24 @@ impl World {
         for name in [test.check.as_str()].into_iter().chain(steps).chain(expected) {
             if !self.checks.contains_key(name) {
                 let view = self.find(name).await?.ok_or_else(|| {
-                    wrong(test, format!("speaks of the check '{name}', which the configuration does not have"))
+                    wrong(
+                        test,
+                        format!("speaks of the check '{name}', which the configuration does not have"),
+                    )
                 })?;
                 let (id, agent, interval) = (view.check.id, view.agent.id, view.policy.interval);
                 self.checks.insert(name.to_owned(), Known { id, agent, interval });
-                let contact = Contact { every: view.agent.check_interval, next: Some(self.start), ..Contact::default() };
+                let contact = Contact {
+                    every: view.agent.check_interval,
+                    next: Some(self.start),
+                    ..Contact::default()
+                };
                 self.agents.entry(agent).or_insert(contact);
             }
         }
-        let known = |name: &Option<String>| name.as_ref().is_none_or(|name| self.channels.iter().any(|it| it.name == *name));
+        let known = |name: &Option<String>| {
+            name.as_ref().is_none_or(|name| self.channels.iter().any(|it| it.name == *name))
+        };
         if let Some(unknown) = test.expectations.iter().find(|expectation| !known(&expectation.channel)) {
             let name = unknown.channel.as_deref().unwrap_or_default();
             let detail = format!("speaks of the channel '{name}', which the configuration does not have");
@@ -202,7 +212,8 @@ impl World {
             let next_moment = moments.peek().map(|moment| self.start.after(moment.at));
             let next_contact = self.agents.values().filter_map(|contact| contact.next).min();
             let due = self.next_due(now).await?;
-            let next = [next_moment, next_contact, questions.first().copied(), due].into_iter().flatten().min();
+            let next =
+                [next_moment, next_contact, questions.first().copied(), due].into_iter().flatten().min();
             match next.filter(|next| *next <= end) {
                 Some(next) => now = next.max(now.after(Millis::new(1))),
                 None => return Ok(()),
@@ -380,12 +391,35 @@ impl World {
             expected.map(|expectation| expectation.check.as_deref().unwrap_or(&test.check)).collect();
         for name in names {
             let Some(known) = self.checks.get(name) else { continue };
-            if let Some(look) = self.store.explain(known.id, now).await? {
-                self.gates.note(now.since(self.start), name, look);
+            let (look, view) = (self.store.explain(known.id, now).await?, self.store.check(known.id).await?);
+            if let (Some(look), Some(view)) = (look, view) {
+                self.gates.note(now.since(self.start), &view, &look);
             }
         }
         Ok(())
     }
+}
+
+/// The agents that come before the configuration: those beside the test, and those that checks name and nobody
+/// declares, for they enrol by themselves.
+fn agents_of(configuration: &Configuration, more: &Map<String, Value>) -> Map<String, Value> {
+    let values = configuration.to_values();
+    let declared: BTreeSet<&str> =
+        objects(&values, "agent").filter_map(|agent| agent["name"].as_str()).collect();
+    let beside = objects(more, "agent").filter_map(|agent| Some((agent["name"].as_str()?, agent.clone())));
+    let mut agents: BTreeMap<&str, Value> = beside.collect();
+    for check in objects(&values, "check").chain(objects(more, "check")) {
+        if let Some(name) = check["agent"].as_str() {
+            agents.entry(name).or_insert_with(|| json!({"name": name}));
+        }
+    }
+    agents.retain(|name, _| !declared.contains(name));
+    Map::from_iter([("agent".to_owned(), agents.into_values().collect())])
+}
+
+/// The objects of a table of a configuration.
+fn objects<'a>(values: &'a Map<String, Value>, table: &str) -> impl Iterator<Item = &'a Value> {
+    values.get(table).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The conditions that the check of this name alone meets.

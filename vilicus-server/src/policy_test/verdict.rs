@@ -5,6 +5,7 @@ use std::fmt;
 
 use vilicus_core::judge::telling::Look;
 use vilicus_core::{Millis, Notification, NotificationEvent, NotificationItem, Status};
+use vilicus_store::query::CheckView;
 
 use super::format::{Expectation, Test};
 
@@ -47,27 +48,36 @@ pub struct Told {
 
 /// What the gates said of checks, at the moments by which something was expected.
 #[derive(Debug, Default)]
-pub(super) struct Gates(BTreeMap<(Millis, String), Look>);
+pub(super) struct Gates(BTreeMap<(Millis, String), Vec<String>>);
 
 impl Gates {
-    pub(super) fn note(&mut self, at: Millis, check: &str, look: Look) {
-        self.0.insert((at, check.to_owned()), look);
+    /// Notes the gates that are closed now, in order.
+    pub(super) fn note(&mut self, at: Millis, check: &CheckView, look: &Look) {
+        let name = format!("{}/{}", check.agent.name, check.check.name);
+        let closed = look.trace.iter().filter(|gate| !gate.passed);
+        let mut lines: Vec<String> = closed.map(|gate| format!("{name} at {at}: {}", gate.why)).collect();
+        if lines.is_empty() {
+            lines.push(format!("{name} at {at}: {}", standing(check, look)));
+        }
+        self.0.insert((at, name), lines);
     }
 
-    /// The gates that were closed, in order, and when the next message was due.
-    fn closed(&self, at: Millis, check: &str) -> Vec<String> {
-        let Some(look) = self.0.get(&(at, check.to_owned())) else { return Vec::new() };
-        let mut lines: Vec<String> = look
-            .trace
-            .iter()
-            .filter(|gate| !gate.passed)
-            .map(|gate| format!("{check} at {at}: {}", gate.why))
-            .collect();
-        if lines.is_empty() {
-            let why = if look.trace.is_empty() { "has no problem" } else { "no gate was closed" };
-            lines.push(format!("{check} at {at}: {why}"));
+    /// What was noted of this check.
+    fn of(&self, at: Millis, check: &str) -> &[String] {
+        self.0.get(&(at, check.to_owned())).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// How a check is that no gate holds back.
+fn standing(check: &CheckView, look: &Look) -> String {
+    let state = &check.state;
+    match state.status {
+        _ if !look.trace.is_empty() => "no gate was closed".to_owned(),
+        None => "it has not reported yet".to_owned(),
+        Some(status) if status.is_problem() => {
+            format!("attempt {} of {}, {status} is not confirmed", state.attempt, check.policy.max_attempts)
         }
-        lines
+        Some(_) => "it has no problem".to_owned(),
     }
 }
 
@@ -88,16 +98,18 @@ impl Told {
         }
     }
 
-    fn meets(&self, expected: &Expectation) -> bool {
+    /// Whether the message meets an expectation by this one of the things that it tells.
+    fn meets(&self, expected: &Expectation, item: &NotificationItem) -> bool {
         let in_time = expected.from <= self.at && self.at <= expected.to;
         let to_them = expected.channel.as_ref().is_none_or(|channel| *channel == self.channel);
         let holds = |text: &String| self.title.contains(text) || self.text.contains(text);
-        let says = |item: &NotificationItem| {
-            expected.event.is_none_or(|event| event == item.event)
-                && expected.status.is_none_or(|status| status == item.status)
-                && expected.check.as_ref().is_none_or(|check| *check == format!("{}/{}", item.agent, item.check))
-        };
-        in_time && to_them && expected.text.as_ref().is_none_or(holds) && self.items.iter().any(says)
+        let about = |check: &String| *check == format!("{}/{}", item.agent, item.check);
+        in_time
+            && to_them
+            && expected.text.as_ref().is_none_or(holds)
+            && expected.event.is_none_or(|event| event == item.event)
+            && expected.status.is_none_or(|status| status == item.status)
+            && expected.check.as_ref().is_none_or(about)
     }
 }
 
@@ -136,19 +148,23 @@ pub(super) fn judge(test: &Test, told: Vec<Told>, gates: &Gates) -> Verdict {
     open.sort_by_key(|expected| expected.to);
     let mut failures = Vec::new();
     for message in &told {
-        match open.iter().position(|expected| message.meets(expected)) {
-            Some(met) => drop(open.remove(met)),
-            None if test.exact => failures.push(format!("not expected: {message}")),
-            None => {}
+        let before = open.len();
+        for item in &message.items {
+            let met = open.iter().position(|expected| message.meets(expected, item));
+            met.map(|met| open.remove(met));
+        }
+        if test.exact && open.len() == before {
+            failures.push(format!("not expected: {message}"));
         }
         if let Some(fault) = &message.template_fault {
-            failures.push(format!("{} {}: the channel's template failed: {fault}", message.at, message.channel));
+            failures
+                .push(format!("{} {}: the channel's template failed: {fault}", message.at, message.channel));
         }
     }
     for missed in open {
         let check = missed.check.as_deref().unwrap_or(&test.check);
-        let gates = gates.closed(missed.to, check);
-        failures.push(format!("expected and not told: {missed}\n      {}", gates.join("\n      ")));
+        let held = gates.of(missed.to, check).iter().map(|line| format!("\n      {line}"));
+        failures.push(format!("expected and not told: {missed}{}", held.collect::<String>()));
     }
     Verdict { name: test.name.clone(), place: test.place.clone(), failures, told }
 }

@@ -69,7 +69,10 @@ async fn downtimes_are_counted_once_and_left_out_on_request() {
     let query = format!("check={check}&since={}", at(0));
     let (body, all) = seconds(&api, &query).await;
     assert_eq!(all, [700.0, 0.0, 300.0, 0.0, 0.0]);
-    assert_eq!((&body["downtime_seconds"], &body["downtime_problem_seconds"]), (&json!(400.0), &json!(200.0)));
+    assert_eq!(
+        (&body["downtime_seconds"], &body["downtime_problem_seconds"]),
+        (&json!(400.0), &json!(200.0))
+    );
     let (body, counted) = seconds(&api, &format!("{query}&exclude_downtime=true")).await;
     assert_eq!(counted, [500.0, 0.0, 100.0, 0.0, 0.0]);
     assert_eq!(body["exclude_downtime"], true);

@@ -29,10 +29,11 @@ async fn start(api: &Api) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let closing = api.state.closing().clone();
-    let ended = tokio::spawn(serve(vec![listener], api.router.clone(), HttpSettings::default(), async move {
-        let _ = stopped.await;
-        closing.cancel();
-    }));
+    let ended =
+        tokio::spawn(serve(vec![listener], api.router.clone(), HttpSettings::default(), async move {
+            let _ = stopped.await;
+            closing.cancel();
+        }));
     Running { address, stop, ended }
 }
 
@@ -65,11 +66,11 @@ impl Reader {
         reader
     }
 
-    /// The next line; `None` at the end of the stream.
+    /// The next line; `None` at the end of the stream, where the last chunk or the connection ends.
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = timeout(LONGEST, self.lines.read_line(&mut line)).await.expect("the stream says nothing");
-        (read.unwrap_or(0) > 0).then(|| line.trim_end().to_owned())
+        (read.unwrap_or(0) > 0).then(|| line.trim_end().to_owned()).filter(|line| line != "0")
     }
 
     /// The next event; `None` at the end of the stream.
@@ -122,7 +123,6 @@ async fn what_happens_is_seen_at_once_and_looks_as_in_the_list() {
     let mut reader = Reader::open(server.address, &api.admin, "", None).await;
     assert!(reader.head.starts_with("HTTP/1.1 200"), "{}", reader.head);
     assert!(reader.head.to_lowercase().contains("content-type: text/event-stream"), "{}", reader.head);
-    assert_eq!(reader.line().await.unwrap(), "", "the end of the first chunk's size or of the open comment");
     happen(&api, 1..2).await;
     let event = reader.event().await.unwrap();
     assert_eq!(event.name, event.data["type"]);
@@ -141,7 +141,8 @@ async fn a_reader_that_comes_back_misses_nothing_and_sees_nothing_twice() {
     happen(&api, 3..400).await;
     let listed = {
         let page = api.get("/api/v1/event/?limit=0&after=0").await.json();
-        let mut ids: Vec<u64> = page["objects"].as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect();
+        let mut ids: Vec<u64> =
+            page["objects"].as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect();
         let next = page["meta"]["next"].as_str().map(str::to_owned);
         if let Some(next) = next {
             let page = api.get(&next).await.json();
