@@ -187,6 +187,10 @@ fn note_result(
     state.stale = false;
     let flapping = flapping::step(policy, &mut state.flapping, state.status, status, timestamp);
     let change = attempts::step(policy, state, status, confirmed, timestamp);
+    if change.is_some() {
+        // By a clock that is ahead it was confirmed in the future: delays count from now then.
+        state.hard_since = state.hard_since.map(|since| since.min(now));
+    }
     Verdict { status, reason, judged: true, change, flapping, acknowledgement_ended: None }
 }
 

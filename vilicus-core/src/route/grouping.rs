@@ -28,12 +28,13 @@ impl Pacing {
     /// Nothing waits.
     pub const NONE: Self = Self { group_wait: Millis::ZERO, group_interval: Millis::ZERO };
 
-    /// When a message with news of `at` may go, given when the group's last message went, if it had one.
+    /// When a message with news of `at` may go, given when the group's last message went, if it had one. News from the
+    /// future, by a clock that is ahead, is news of now.
     #[must_use]
     pub fn first_try(self, at: Timestamp, last: Option<Timestamp>, now: Timestamp) -> Timestamp {
         match last {
             Some(last) => now.max(last.after(self.group_interval)),
-            None => now.max(at.after(self.group_wait)),
+            None => now.max(at.min(now).after(self.group_wait)),
         }
     }
 }
@@ -79,6 +80,7 @@ mod tests {
             (100, None, 100, 110),
             (95, None, 100, 105),
             (50, None, 100, 100),
+            (900, None, 100, 110),
             (100, Some(90), 100, 390),
             (500, Some(90), 500, 500),
         ] {

@@ -188,7 +188,9 @@ pub(crate) async fn create(store: &Arc<dyn Store>, what: Change) -> u64 {
     }
 }
 
-pub(crate) fn agent(name: &str) -> Agent {
+/// An agent that reports every minute, to be created.
+#[must_use]
+pub fn agent(name: &str) -> Agent {
     Agent {
         id: AgentId::new(1).expect("an id"),
         name: name.to_owned(),
@@ -207,7 +209,9 @@ pub(crate) fn agent(name: &str) -> Agent {
     }
 }
 
-pub(crate) fn check(agent: AgentId, name: &str) -> Check {
+/// A check of the kind `disk` that is hard at once, to be created.
+#[must_use]
+pub fn check(agent: AgentId, name: &str) -> Check {
     Check {
         id: CheckId::new(1).expect("an id"),
         agent,
@@ -229,7 +233,9 @@ pub(crate) fn check(agent: AgentId, name: &str) -> Check {
     }
 }
 
-pub(crate) fn channel(name: &str) -> Channel {
+/// A webhook, to be created.
+#[must_use]
+pub fn channel(name: &str) -> Channel {
     Channel {
         id: ChannelId::new(1).expect("an id"),
         name: name.to_owned(),

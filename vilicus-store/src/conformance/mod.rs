@@ -10,10 +10,12 @@ mod duplicates;
 mod engine;
 mod faulty;
 mod fixture;
+mod heartbeat;
 mod history;
 mod inventory;
 mod outbox;
 mod reopen;
+mod telling;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ use crate::engine::Engine;
 use crate::store::Store;
 
 pub use faulty::{Fault, FaultyEngine, When};
-pub use fixture::{Fixture, Ids, NOON};
+pub use fixture::{Fixture, Ids, NOON, agent as new_agent, channel as new_channel, check as new_check};
 
 /// Proves an engine that keeps what is written in a directory, over an end of the process too.
 ///
@@ -67,6 +69,8 @@ where
     duplicates::run(&harness).await;
     history::run(&harness).await;
     outbox::run(&harness).await;
+    telling::run(&harness).await;
+    heartbeat::run(&harness).await;
     inventory::run(&harness).await;
     concurrency::run(&harness).await;
     reopen::run(&harness).await;

@@ -46,7 +46,8 @@ pub(crate) fn merge_into(
     earlier: &[NotificationId],
 ) {
     merge(&mut row.items, item);
-    if let Some((check, at)) = check.and_then(|check| Some((check, row.checks.binary_search(&check).err()?))) {
+    if let Some((check, at)) = check.and_then(|check| Some((check, row.checks.binary_search(&check).err()?)))
+    {
         row.checks.insert(at, check);
         // A message about several checks is about no agent alone.
         row.agent = None;
@@ -87,7 +88,7 @@ impl Unit<'_> {
         earlier: Vec<NotificationId>,
     ) -> NotificationId {
         let (queue, channel) = (&self.truth.queue, address.channel);
-        if let Some(row) = queue.mergeable(channel, &address.group) {
+        if let Some(row) = queue.mergeable(channel, &address.group, &item.subject) {
             return self.add_news(row.id, about.check, item, earlier);
         }
         let most = self.truth.channels.get(&channel).and_then(|channel| channel.digest_above);
@@ -95,7 +96,7 @@ impl Unit<'_> {
         if !too_many {
             return self.new_message(address, about, item, earlier);
         }
-        match queue.mergeable(channel, DIGEST) {
+        match queue.mergeable(channel, DIGEST, &item.subject) {
             Some(row) => self.add_news(row.id, about.check, item, earlier),
             None => {
                 let address = Address { group: DIGEST.to_owned(), ..address };
@@ -150,12 +151,13 @@ impl Unit<'_> {
     pub(crate) fn withdraw(&mut self, unsaid: &[Told], check: CheckId) {
         let subject = self.truth.subject(check);
         for told in unsaid {
-            let Some(row) = self.truth.queue.mergeable(told.channel, &told.group) else { continue };
+            let Some(row) = self.truth.queue.mergeable(told.channel, &told.group, &subject) else { continue };
             if !row.items.iter().any(|item| item.subject == subject) {
                 continue;
             }
             let mut row = OutboxRow::clone(row);
-            row.items.retain(|item| item.subject != subject);
+            // The end of what was told before stays.
+            row.items.retain(|item| item.subject != subject || item.event.is_end());
             if row.items.is_empty() {
                 row.state = OutboxState::Suppressed { at: self.now, reason: OVER.to_owned() };
                 self.finish(row);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use vilicus_core::{ChannelId, NotificationId, Timestamp};
+use vilicus_core::{ChannelId, NotificationId, NotificationItem, Timestamp};
 
 use crate::outbox::OutboxRow;
 use crate::store::Waiting;
@@ -15,6 +15,8 @@ pub(crate) struct Queue {
     channels: BTreeMap<ChannelId, BTreeSet<NotificationId>>,
     /// The newest message of each group.
     newest: HashMap<ChannelId, HashMap<String, NotificationId>>,
+    /// The newest message that tells of each subject.
+    latest: HashMap<ChannelId, HashMap<String, NotificationId>>,
 }
 
 /// A message that waits.
@@ -55,10 +57,14 @@ impl Queue {
     pub(crate) fn put(&mut self, row: Arc<OutboxRow>, sequence: u64) {
         let before = self.rows.get(&row.id);
         let (claimed, frozen) = before.map_or((false, false), |queued| (queued.claimed, queued.frozen));
+        for item in before.iter().flat_map(|queued| &queued.row.items) {
+            forget(&mut self.latest, row.channel, &item.subject, row.id);
+        }
         let frozen = frozen || row.try_count > 0;
         self.channels.entry(row.channel).or_default().insert(row.id);
         let newest = self.newest.entry(row.channel).or_default().entry(row.group.clone()).or_insert(row.id);
         *newest = (*newest).max(row.id);
+        row.items.iter().for_each(|item| note_latest(&mut self.latest, &row, item));
         self.rows.insert(row.id, Queued { row, sequence, claimed, frozen });
     }
 
@@ -79,22 +85,30 @@ impl Queue {
                 self.channels.remove(&channel);
             }
         }
-        if let Some(groups) = self.newest.get_mut(&channel) {
-            if groups.get(&queued.row.group) == Some(&id) {
-                groups.remove(&queued.row.group);
-            }
-            if groups.is_empty() {
-                self.newest.remove(&channel);
-            }
+        forget(&mut self.newest, channel, &queued.row.group, id);
+        for item in &queued.row.items {
+            forget(&mut self.latest, channel, &item.subject, id);
         }
         Some(queued)
     }
 
-    /// The message of a group that news merges into: the newest, if it was never tried.
-    pub(crate) fn mergeable(&self, channel: ChannelId, group: &str) -> Option<&Arc<OutboxRow>> {
-        let id = self.newest.get(&channel)?.get(group)?;
-        let queued = self.rows.get(id)?;
-        (!queued.claimed && !queued.frozen).then_some(&queued.row)
+    /// The message that news of a subject merges into, if there is one that was never tried: the newest about the
+    /// subject, which the news must not overtake, or else the newest of the group.
+    pub(crate) fn mergeable(
+        &self,
+        channel: ChannelId,
+        group: &str,
+        subject: &str,
+    ) -> Option<&Arc<OutboxRow>> {
+        let newest = |of: &HashMap<ChannelId, HashMap<String, NotificationId>>, name: &str| {
+            of.get(&channel)?.get(name).copied()
+        };
+        let latest = newest(&self.latest, subject);
+        let untried =
+            |id: &NotificationId| self.rows.get(id).is_some_and(|queued| !queued.claimed && !queued.frozen);
+        let of_group = || newest(&self.newest, group).filter(untried).filter(|id| Some(*id) > latest);
+        let id = latest.filter(untried).or_else(of_group)?;
+        self.rows.get(&id).map(|queued| &queued.row)
     }
 
     /// Changes a message in place.
@@ -102,6 +116,10 @@ impl Queue {
         if let Some(queued) = self.rows.get_mut(&id) {
             queued.sequence = sequence;
             change(Arc::make_mut(&mut queued.row));
+            // News is the last that a message tells.
+            if let Some(news) = queued.row.items.last() {
+                note_latest(&mut self.latest, &queued.row, news);
+            }
         }
     }
 
@@ -178,6 +196,33 @@ impl Queue {
             }
         }
         free
+    }
+}
+
+/// Notes that a message tells of the subject of this item.
+fn note_latest(
+    latest: &mut HashMap<ChannelId, HashMap<String, NotificationId>>,
+    row: &OutboxRow,
+    item: &NotificationItem,
+) {
+    let of_channel = latest.entry(row.channel).or_default();
+    let latest = of_channel.entry(item.subject.clone()).or_insert(row.id);
+    *latest = (*latest).max(row.id);
+}
+
+/// Forgets that this message is the newest of that name.
+fn forget(
+    newest: &mut HashMap<ChannelId, HashMap<String, NotificationId>>,
+    channel: ChannelId,
+    name: &str,
+    id: NotificationId,
+) {
+    let Some(of_channel) = newest.get_mut(&channel) else { return };
+    if of_channel.get(name) == Some(&id) {
+        of_channel.remove(name);
+    }
+    if of_channel.is_empty() {
+        newest.remove(&channel);
     }
 }
 
