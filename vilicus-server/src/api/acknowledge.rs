@@ -80,7 +80,11 @@ impl Sent for AcknowledgementInput {
 impl AcknowledgementInput {
     fn validate(&self, now: Timestamp) -> Result<(), Problem> {
         let mut mistakes = Mistakes::default();
-        mistakes.require(!self.comment.trim().is_empty(), "/comment", "is empty; say what you are doing about it");
+        mistakes.require(
+            !self.comment.trim().is_empty(),
+            "/comment",
+            "is empty; say what you are doing about it",
+        );
         mistakes.text("/comment", &self.comment);
         let ahead = self.expires_at.is_none_or(|end| now < end);
         mistakes.require(ahead, "/expires_at", "lies in the past; leave it out for one that does not expire");

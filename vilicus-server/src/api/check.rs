@@ -97,8 +97,7 @@ async fn show(
     let found = state.store().checks(&filter, page).await?;
     let tags: Vec<String> =
         found.objects.iter().map(|view| CheckBody::etag(view).as_str().to_owned()).collect();
-    let objects =
-        found.objects.iter().map(|view| CheckBody::for_reader(view, caller, state)).collect();
+    let objects = found.objects.iter().map(|view| CheckBody::for_reader(view, caller, state)).collect();
     let meta = Meta::of_page(&query, page, found.total);
     Ok(Etag::of(&(&tags, found.total)).answer(headers, Answer(List { meta, objects })))
 }

@@ -63,12 +63,7 @@ impl Resource for Downtime {
         Ok(state.store().downtimes().await?)
     }
 
-    async fn build(
-        state: &AppState,
-        _: &Caller,
-        input: DowntimeInput,
-        base: Self,
-    ) -> Result<Self, Problem> {
+    async fn build(state: &AppState, _: &Caller, input: DowntimeInput, base: Self) -> Result<Self, Problem> {
         input.into_downtime(state.clock().now(), base)
     }
 

@@ -177,13 +177,21 @@ impl DowntimeInput {
     fn when(&self, now: Timestamp, base: &When, mistakes: &mut Mistakes) -> Option<When> {
         match (&self.schedule, self.start, self.end) {
             (Some(schedule), None, None) => self.recurring(schedule, mistakes),
-            (None, start, Some(end)) => self.once(Window { start: start.unwrap_or(now), end }, now, base, mistakes),
+            (None, start, Some(end)) => {
+                self.once(Window { start: start.unwrap_or(now), end }, now, base, mistakes)
+            }
             (Some(_), ..) => {
-                mistakes.add("/schedule", "goes without start and end: say either when once, or when again and again");
+                mistakes.add(
+                    "/schedule",
+                    "goes without start and end: say either when once, or when again and again",
+                );
                 None
             }
             (None, _, None) => {
-                mistakes.add("/end", "is missing; say start and end, or a schedule as 'Sun 02:00-04:00 Europe/Berlin'");
+                mistakes.add(
+                    "/end",
+                    "is missing; say start and end, or a schedule as 'Sun 02:00-04:00 Europe/Berlin'",
+                );
                 None
             }
         }
@@ -210,13 +218,15 @@ impl DowntimeInput {
         // One that is over can still get another comment.
         let unchanged = when == *base;
         if window.end <= window.start {
-            let detail = format!("is not after the start, {}; a downtime ends later than it begins", window.start);
+            let detail =
+                format!("is not after the start, {}; a downtime ends later than it begins", window.start);
             mistakes.add("/end", detail);
         } else if window.end <= now && !unchanged {
             mistakes.add("/end", format!("lies in the past: it is {now} now, so this would silence nothing"));
         }
         if self.duration.is_some() && !self.flexible {
-            let detail = "a fixed downtime lasts from its start to its end; leave this out, or say \"flexible\": true";
+            let detail =
+                "a fixed downtime lasts from its start to its end; leave this out, or say \"flexible\": true";
             mistakes.add("/duration", detail);
         }
         Some(when)
@@ -260,18 +270,27 @@ mod tests {
             (json!({"start": "2026-11-22T13:00:00Z"}), "/end: is missing"),
             (json!({"start": "2026-11-22T13:00:00Z", "end": "2026-11-22T12:30:00Z"}), "/end: is not after"),
             (json!({"start": "2026-11-22T13:00:00Z", "end": "2026-11-22T13:00:00Z"}), "/end: is not after"),
-            (json!({"start": "2026-11-22T10:00:00Z", "end": "2026-11-22T12:00:00Z"}), "/end: lies in the past"),
+            (
+                json!({"start": "2026-11-22T10:00:00Z", "end": "2026-11-22T12:00:00Z"}),
+                "/end: lies in the past",
+            ),
             (json!({"end": "2026-11-22T14:00:00"}), "/end: not a time"),
             (json!({"end": "2026-11-22T14:00:00Z", "duration": "1h"}), "/duration: a fixed downtime"),
             (json!({"end": "2026-11-22T14:00:00Z", "flexible": true}), "/duration: is missing"),
-            (json!({"end": "2026-11-22T14:00:00Z", "schedule": "Sun 02:00-04:00"}), "/schedule: goes without"),
+            (
+                json!({"end": "2026-11-22T14:00:00Z", "schedule": "Sun 02:00-04:00"}),
+                "/schedule: goes without",
+            ),
             (json!({"schedule": "Sun 02:00-02:00"}), "/schedule"),
             (json!({"schedule": "Sun 02:00-04:00 Europe/Berlni"}), "Europe/Berlin"),
             (json!({"schedule": "Sun 02:00-04:00", "duration": "1h"}), "/duration: a weekly schedule"),
             (json!({"schedule": "0 2 * * Sun"}), "/duration: a cron line needs"),
             (json!({"schedule": "0 2 31 2 *", "duration": "1h"}), "/schedule"),
             (json!({"schedule": "0 2 * * *", "duration": "9999w"}), "/duration"),
-            (json!({"match": ["status=critical"], "end": "2026-11-23T00:00:00Z"}), "/match/0: a downtime is about"),
+            (
+                json!({"match": ["status=critical"], "end": "2026-11-23T00:00:00Z"}),
+                "/match/0: a downtime is about",
+            ),
             (json!({"match": ["agent"], "end": "2026-11-23T00:00:00Z"}), "/match/0"),
             (json!({"match": null, "end": "2026-11-23T00:00:00Z"}), "/match"),
         ] {
@@ -305,7 +324,11 @@ mod tests {
     fn what_is_active_and_what_comes_next_is_shown() {
         for (fields, active, next) in [
             (json!({"end": "2026-11-22T14:00:00Z"}), true, None),
-            (json!({"start": "2026-11-23T00:00:00Z", "end": "2026-11-23T01:00:00Z"}), false, Some("2026-11-23T00:00:00Z")),
+            (
+                json!({"start": "2026-11-23T00:00:00Z", "end": "2026-11-23T01:00:00Z"}),
+                false,
+                Some("2026-11-23T00:00:00Z"),
+            ),
             (json!({"schedule": "Sun 11:00-13:00"}), true, Some("2026-11-29T11:00:00Z")),
             (json!({"schedule": "0 2 * * *", "duration": "1h"}), false, Some("2026-11-23T02:00:00Z")),
         ] {

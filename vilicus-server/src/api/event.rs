@@ -221,7 +221,9 @@ impl From<Happening> for WhatBody {
                 channel: uri("channel", channel),
                 outcome,
             },
-            Happening::Channel { channel, fault } => Self::Channel { channel: uri("channel", channel), fault },
+            Happening::Channel { channel, fault } => {
+                Self::Channel { channel: uri("channel", channel), fault }
+            }
             Happening::Configuration { action, object, name, by } => {
                 Self::Configuration { action, object, name, by }
             }

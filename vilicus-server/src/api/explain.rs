@@ -13,9 +13,8 @@ use vilicus_core::event::Happening;
 use vilicus_core::judge::gates::{Gate, GateTrace, Hold};
 use vilicus_core::judge::telling::{Due, DueReason, Look};
 use vilicus_core::state::Told;
-use vilicus_core::{CheckId, Event, NotificationEvent, StateType, Status, Timestamp};
-use vilicus_store::outbox::OutboxRow;
-use vilicus_store::query::{CheckView, EventQuery, NotificationQuery};
+use vilicus_core::{ChannelId, CheckId, Event, RouteId, StateType, Status, Timestamp};
+use vilicus_store::query::{CheckView, EventQuery};
 
 use super::AppState;
 use super::check_body::status_word;
@@ -27,7 +26,7 @@ use crate::http::json::Answer;
 use crate::http::path::PathParts;
 use crate::http::query::Query;
 
-/// So many of the events and messages before a moment are looked at.
+/// So many of the events before a moment are looked at.
 const LOOK_BACK: usize = 500;
 
 /// The route of this question.
@@ -132,7 +131,9 @@ async fn explain(
     let now = state.clock().now();
     let body = match at {
         Some(at) if at > now => {
-            let detail = format!("the filter at lies in the future (it is {now}); leave it out to hear what comes next");
+            let detail = format!(
+                "the filter at lies in the future (it is {now}); leave it out to hear what comes next"
+            );
             return Err(Problem::bad_request(detail));
         }
         Some(at) if at < now => explain_past(&state, view.check.id, at).await?,
@@ -167,8 +168,8 @@ struct Moment<'a> {
 /// One channel that was told.
 #[derive(Debug, Clone, PartialEq)]
 struct ToldOne {
-    channel: vilicus_core::ChannelId,
-    route: Option<vilicus_core::RouteId>,
+    channel: ChannelId,
+    route: Option<RouteId>,
     status: Status,
     at: Timestamp,
 }
@@ -205,7 +206,7 @@ fn verdict(moment: &Moment<'_>, look: &Look, names: &Names) -> String {
         _ if !moment.enabled => "Nobody is told: the check is switched off.".to_owned(),
         (None, _) => "Nobody is told: no result has come yet.".to_owned(),
         (Some(Status::Ok), told) => verdict_of_ok(moment, told, look, names),
-        (Some(status), []) => verdict_of_untold(status, look, names),
+        (Some(status), []) => verdict_of_untold(status, moment.state_type, look, names),
         (Some(status), told) => verdict_of_told(status, told, look, names),
     };
     if let Some(next) = look.next {
@@ -220,7 +221,10 @@ fn verdict_of_ok(moment: &Moment<'_>, told: &[ToldOne], look: &Look, names: &Nam
         ([], _) => format!("There is nothing to tell: the check is OK{since}."),
         (told, Some(hold)) => {
             let reason = reason(hold, &look.trace);
-            format!("{} will hear that the check is OK{since}, not yet: {reason}.", capital(&listed(told, names)))
+            format!(
+                "{} will hear that the check is OK{since}, not yet: {reason}.",
+                capital(&listed(told, names))
+            )
         }
         (told, None) => {
             let one = if moment.state_type == StateType::Soft { "once that is confirmed" } else { "now" };
@@ -229,12 +233,15 @@ fn verdict_of_ok(moment: &Moment<'_>, told: &[ToldOne], look: &Look, names: &Nam
     }
 }
 
-fn verdict_of_untold(status: Status, look: &Look, names: &Names) -> String {
-    match look.hold {
+fn verdict_of_untold(status: Status, state_type: StateType, look: &Look, names: &Names) -> String {
+    match look.hold.or((state_type == StateType::Soft).then_some(Hold::Soft)) {
         Some(hold) => format!("Nobody is told that it is {status}: {}.", reason(hold, &look.trace)),
-        None if look.tells.is_empty() => format!("Nobody is told that it is {status}: no gate lets it pass now."),
+        None if look.tells.is_empty() => {
+            format!("Nobody is told that it is {status}: no gate lets it pass now.")
+        }
         None => {
-            let mut channels: Vec<String> = look.tells.iter().map(|tell| names.channel(tell.channel)).collect();
+            let mut channels: Vec<String> =
+                look.tells.iter().map(|tell| names.channel(tell.channel)).collect();
             channels.dedup();
             let are = if channels.len() == 1 { "is" } else { "are" };
             format!("{} {are} about to be told that it is {status}.", capital(&joined(&channels)))
@@ -252,7 +259,9 @@ fn verdict_of_told(status: Status, told: &[ToldOne], look: &Look, names: &Names)
     });
     let heard = capital(&heard.collect::<Vec<_>>().join("; "));
     match look.hold {
-        Some(hold) => format!("{heard}. It is {status} still and not told again: {}.", reason(hold, &look.trace)),
+        Some(hold) => {
+            format!("{heard}. It is {status} still and not told again: {}.", reason(hold, &look.trace))
+        }
         None => format!("{heard}."),
     }
 }
@@ -302,7 +311,7 @@ async fn explain_past(state: &AppState, check: CheckId, at: Timestamp) -> Result
         Happening::State { change, .. } => Some(*change),
         _ => None,
     });
-    let told = told_by(state, check, at).await?;
+    let told = told_by(&events);
     let moment = Moment {
         status: change.map(|change| change.to),
         state_type: change.map_or(StateType::Hard, |change| change.state_type),
@@ -328,43 +337,40 @@ fn last_look(events: &[Arc<Event>]) -> Look {
     Look { hold, trace, ..Look::default() }
 }
 
-/// Who had been told by this moment of a problem that was not over: the last message to each channel.
-async fn told_by(state: &AppState, check: CheckId, at: Timestamp) -> Result<Vec<ToldOne>, Problem> {
-    let query = NotificationQuery { checks: vec![check], limit: LOOK_BACK, ..NotificationQuery::default() };
-    let rows = state.store().notifications(&query).await?;
-    let subject = state.store().check(check).await?.map(|view| (view.agent.name.clone(), view.check.name.clone()));
-    let mut last: Vec<ToldOne> = Vec::new();
-    let mut over = Vec::new();
-    for row in rows.iter().filter(|row| row.created_at <= at) {
-        let known = over.contains(&row.channel) || last.iter().any(|told| told.channel == row.channel);
-        let item = (!known).then(|| item_of(row, subject.as_ref())).flatten();
-        match item {
-            Some((event, _)) if event.is_end() => over.push(row.channel),
-            Some((_, status)) => last.push(ToldOne {
-                channel: row.channel,
-                route: row.route,
-                status,
-                at: row.created_at,
-            }),
-            None => {}
+/// Who had been told of the problem that was open at the end of these events, newest first: what the gates let pass.
+fn told_by(events: &[Arc<Event>]) -> Vec<ToldOne> {
+    let (mut told, mut status) = (Vec::new(), Status::Unknown);
+    for event in events.iter().rev() {
+        match &event.what {
+            Happening::State { change, trace, .. } => {
+                status = change.to;
+                if status == Status::Ok && change.state_type == StateType::Hard {
+                    told.clear();
+                }
+                note_told(&mut told, trace, status, event.at);
+            }
+            Happening::Telling { trace, .. } => note_told(&mut told, trace, status, event.at),
+            _ => {}
         }
     }
-    Ok(last)
+    told
 }
 
-/// What a message says of a check.
-fn item_of(row: &OutboxRow, subject: Option<&(String, String)>) -> Option<(NotificationEvent, Status)> {
-    let (agent, check) = subject?;
-    let of_check = row.items.iter().rev().find(|item| item.agent == *agent && item.check == *check);
-    of_check.or(row.items.last()).map(|item| (item.event, item.status))
+/// Notes the channels that passed the last gate.
+fn note_told(told: &mut Vec<ToldOne>, trace: &[GateTrace], status: Status, at: Timestamp) {
+    for gate in trace.iter().filter(|gate| gate.gate == Gate::Repeat && gate.passed) {
+        let Some(channel) = gate.channel else { continue };
+        told.retain(|told| told.channel != channel);
+        told.push(ToldOne { channel, route: gate.route, status, at });
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vilicus_core::NotificationEvent;
     use vilicus_core::judge::telling::Tell;
     use vilicus_core::route::Pacing;
-    use vilicus_core::{ChannelId, RouteId};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
@@ -395,7 +401,12 @@ mod tests {
         let now = NOW.to_string();
         for (status, told, look, expected) in [
             (None, &[][..], &quiet, "Nobody is told: no result has come yet.".to_owned()),
-            (Some(Status::Ok), &[], &quiet, format!("There is nothing to tell: the check is OK since {now}.")),
+            (
+                Some(Status::Ok),
+                &[],
+                &quiet,
+                format!("There is nothing to tell: the check is OK since {now}."),
+            ),
             (
                 Some(Status::Critical),
                 &[],

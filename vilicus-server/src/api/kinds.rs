@@ -48,3 +48,18 @@ fn validate_heartbeat(params: &Value) -> Result<(), Problem> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_heartbeat_names_each_parameter() {
+        let path = format!("{}/../docs/checks/{HEARTBEAT_KIND}.md", env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(&path).unwrap();
+        let schema = vilicus_core::params::schema_of::<HeartbeatParams>();
+        for parameter in schema["properties"].as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{parameter}`")), "{path} does not name {parameter}");
+        }
+    }
+}

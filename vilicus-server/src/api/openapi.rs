@@ -11,8 +11,8 @@ use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder, Security
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{AppState, kinds};
 use super::reference::ROOT;
+use super::{AppState, kinds};
 use crate::http::json::Answer;
 
 /// The routes of the contract itself.
@@ -63,6 +63,7 @@ const RESOURCES: [&str; 11] = [
 #[utoipa::path(get, path = "/api/v1/", tag = "index", security(()), responses((status = 200, body = Index)))]
 async fn index(State(state): State<AppState>) -> Response {
     let resources = RESOURCES.into_iter().map(|name| (name, format!("{ROOT}/{name}/"))).collect();
-    let kinds = kinds::names(&state).into_iter().map(|name| (name, format!("{ROOT}/{name}_check/"))).collect();
+    let kinds =
+        kinds::names(&state).into_iter().map(|name| (name, format!("{ROOT}/{name}_check/"))).collect();
     Answer(Index { resources, kinds, openapi: crate::http::path::OPENAPI }).into_response()
 }

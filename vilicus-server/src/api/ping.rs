@@ -2,7 +2,8 @@
 //! that `curl` in a crontab is enough.
 //!
 //! A job must not fail because of its ping: any body is taken, what is too long is cut, unknown parameters are ignored.
-//! A heartbeat that is switched off answers as any other and stays so: who switched it off switches it on.
+//! A heartbeat that is switched off answers as any other and stays so: its pings are history, and who switched it off
+//! switches it on.
 
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -11,7 +12,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vilicus_core::CheckId;
 use vilicus_core::heartbeat::Signal;
 use vilicus_store::Input;
 use vilicus_store::inventory::{Check, HEARTBEAT_KIND};
@@ -41,7 +41,11 @@ pub(super) fn path_of(check: &Check) -> Option<String> {
 ///
 /// # Errors
 /// The system gives no randomness.
-pub(crate) fn key_for(kind: &str, old: Option<String>, random: &dyn Random) -> Result<Option<String>, Problem> {
+pub(crate) fn key_for(
+    kind: &str,
+    old: Option<String>,
+    random: &dyn Random,
+) -> Result<Option<String>, Problem> {
     match (kind == HEARTBEAT_KIND, old) {
         (false, _) => Ok(None),
         (true, Some(old)) => Ok(Some(old)),
@@ -111,9 +115,14 @@ fn read_signal(word: &str) -> Result<Signal, Problem> {
         "success" => Ok(Signal::Success),
         "fail" => Ok(Signal::Fail),
         "log" => Ok(Signal::Log),
-        code if code.bytes().all(|byte| byte.is_ascii_digit()) => code.parse().map(Signal::Exit).map_err(|_| {
-            Problem::new(http::StatusCode::UNPROCESSABLE_ENTITY, "an exit status is a number from 0 to 255")
-        }),
+        code if code.bytes().all(|byte| byte.is_ascii_digit()) => {
+            code.parse().map(Signal::Exit).map_err(|_| {
+                Problem::new(
+                    http::StatusCode::UNPROCESSABLE_ENTITY,
+                    "an exit status is a number from 0 to 255",
+                )
+            })
+        }
         _ => Err(Problem::not_found()),
     }
 }
@@ -127,26 +136,12 @@ async fn note(
     RawBody(body): RawBody,
 ) -> Result<Response, Problem> {
     let rid = query.one("rid").map(|rid| read_rid(&rid)).transpose()?;
-    let check = check_of(state, path.part("key"), peer).await?;
-    if let Some(check) = check {
-        let input = Input::Ping { check, signal, rid, body: readable(&body) };
-        state.store().commit(state.clock().now(), vec![input]).await?;
-    }
+    let key = path.part("key").to_ascii_lowercase();
+    let check = state.store().check_by_ping_key(&key).await?.ok_or_else(|| refuse(state, peer))?;
+    let input = Input::Ping { check, signal, rid, body: readable(&body) };
+    state.store().commit(state.clock().now(), vec![input]).await?;
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, "OK").into_response())
-}
-
-/// The heartbeat that this key belongs to; `None` when it is switched off.
-async fn check_of(state: &AppState, key: &str, peer: Peer) -> Result<Option<CheckId>, Problem> {
-    let id = state.store().check_by_ping_key(&key.to_ascii_lowercase()).await?;
-    let view = match id {
-        Some(id) => state.store().check(id).await?,
-        None => None,
-    };
-    match view {
-        Some(view) => Ok(view.check.enabled.then_some(view.check.id)),
-        None => Err(refuse(state, peer)),
-    }
 }
 
 /// 404, or 429 when this address guessed too often. A key that is known always passes.
@@ -176,7 +171,8 @@ fn readable(body: &Bytes) -> String {
         end -= 1;
     }
     let text = String::from_utf8_lossy(&body[..end]).replace("\r\n", "\n");
-    let visible = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    let visible =
+        |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
     text.chars().map(visible).collect()
 }
 
@@ -225,7 +221,9 @@ mod tests {
     fn a_rid_is_a_uuid() {
         let rid = "01234567-89AB-4cde-8f01-23456789abcd";
         assert_eq!(read_rid(rid).unwrap(), rid.to_lowercase());
-        for text in ["", "1", "0123456789ab4cde8f0123456789abcd", "01234567-89ab-4cde-8f01-23456789abcg", "a-b-c-d-e"] {
+        for text in
+            ["", "1", "0123456789ab4cde8f0123456789abcd", "01234567-89ab-4cde-8f01-23456789abcg", "a-b-c-d-e"]
+        {
             assert_eq!(read_rid(text).unwrap_err().status(), 400, "{text}");
         }
     }

@@ -78,15 +78,19 @@ async fn preview(
     }
     let row = row_of(&state, &channel, input.notification.as_ref()).await?;
     let mut message = match &row {
-        Some(row) => dispatcher::notification(state.store().as_ref(), &channel, row, state.public_url()).await?,
+        Some(row) => {
+            dispatcher::notification(state.store().as_ref(), &channel, row, state.public_url()).await?
+        }
         None => sample(state.clock().now()),
     };
     // Words that are checked can still fail on a message that is more than any sample.
     message.words = match input.message.or_else(|| template_of(&channel.words)) {
         None => None,
-        Some(template) => Some(template.render(&message).map_err(|error| {
-            Problem::invalid(format!("/message{}", error.pointer), error.detail)
-        })?),
+        Some(template) => Some(
+            template
+                .render(&message)
+                .map_err(|error| Problem::invalid(format!("/message{}", error.pointer), error.detail))?,
+        ),
     };
     let notification = row.map(|row| uri("notification", row.id));
     Ok(Answer(PreviewBody { title: message.title(), text: message.text(), notification }).into_response())
@@ -99,7 +103,8 @@ async fn row_of(
     reference: Option<&Reference>,
 ) -> Result<Option<Arc<OutboxRow>>, Problem> {
     let Some(reference) = reference else {
-        let newest = NotificationQuery { channels: vec![channel.id], limit: 1, ..NotificationQuery::default() };
+        let newest =
+            NotificationQuery { channels: vec![channel.id], limit: 1, ..NotificationQuery::default() };
         return Ok(state.store().notifications(&newest).await?.into_iter().next());
     };
     let id = match reference.among("notification") {

@@ -93,7 +93,10 @@ pub(crate) async fn find<R: Resource>(
 }
 
 /// The object of this name or id among these.
-pub(crate) fn find_among<'a, R: Resource>(objects: &'a [Arc<R>], reference: &Reference) -> Option<&'a Arc<R>> {
+pub(crate) fn find_among<'a, R: Resource>(
+    objects: &'a [Arc<R>],
+    reference: &Reference,
+) -> Option<&'a Arc<R>> {
     let target = reference.among(R::NAME)?;
     objects.iter().find(|object| match target {
         Target::Id(id) => object.id() == *id,

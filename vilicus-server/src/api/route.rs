@@ -98,7 +98,8 @@ async fn list(
     let mut routes = state.store().routes().await?;
     if let Some(check) = check {
         let view = find_check(&state, &caller, &Reference::parse(&check)).await?;
-        let taken = |view| taken(&routes, labels_of(view, status.unwrap_or(Status::Critical))).cloned().collect();
+        let taken =
+            |view| taken(&routes, labels_of(view, status.unwrap_or(Status::Critical))).cloned().collect();
         routes = view.as_ref().map(taken).unwrap_or_default();
     } else if status.is_some() {
         return Err(Problem::bad_request("the filter status goes with the filter check"));

@@ -281,7 +281,11 @@ impl RouteInput {
                 mistakes.add(format!("{place}/after"), detail);
             }
             let place = format!("{place}/channels");
-            mistakes.require(!step.channels.is_empty(), &place, "is empty; a step tells at least one channel");
+            mistakes.require(
+                !step.channels.is_empty(),
+                &place,
+                "is empty; a step tells at least one channel",
+            );
             let channels = found(&place, &step.channels, channel, mistakes);
             steps.push(EscalationStep { after: step.after, channels });
             before = step.after;
@@ -303,7 +307,8 @@ fn found(
         match channel(reference) {
             None => mistakes.add(format!("{pointer}/{index}"), format!("there is no channel {reference}")),
             Some(id) if ids.contains(&id) => {
-                mistakes.add(format!("{pointer}/{index}"), format!("the channel {reference} stands here twice"));
+                mistakes
+                    .add(format!("{pointer}/{index}"), format!("the channel {reference} stands here twice"));
             }
             Some(id) => ids.push(id),
         }

@@ -60,7 +60,9 @@ impl Names {
     fn subject(&self, event: &Event) -> String {
         match (event.check, event.agent) {
             (Some(check), _) => self.checks.get(&check).cloned().unwrap_or_else(|| format!("check {check}")),
-            (None, Some(agent)) => self.agents.get(&agent).cloned().unwrap_or_else(|| format!("agent {agent}")),
+            (None, Some(agent)) => {
+                self.agents.get(&agent).cloned().unwrap_or_else(|| format!("agent {agent}"))
+            }
             (None, None) => "the server".to_owned(),
         }
     }
@@ -81,7 +83,8 @@ pub(super) fn of_event(event: &Event, names: &Names) -> String {
     let subject = names.subject(event);
     match &event.what {
         Happening::State { change, cause, output, held, trace, .. } => {
-            let held = held.map_or_else(String::new, |hold| format!("; nobody is told: {}", reason(hold, trace)));
+            let held =
+                held.map_or_else(String::new, |hold| format!("; nobody is told: {}", reason(hold, trace)));
             format!("{subject} {}{}{held}", became(change, *cause), quoted(output))
         }
         Happening::Telling { told: 0, held, trace } => match held {
@@ -248,7 +251,10 @@ mod tests {
                 Happening::Telling { told: 0, held: Some(Hold::Downtime), trace },
                 "the problem of web-1 / disk is not told: a downtime was planned",
             ),
-            (Happening::Telling { told: 2, held: None, trace: Vec::new() }, "2 channels are told of web-1 / disk"),
+            (
+                Happening::Telling { told: 2, held: None, trace: Vec::new() },
+                "2 channels are told of web-1 / disk",
+            ),
             (
                 Happening::Flapping(Turn { flapping: true, percent: 33.9 }),
                 "web-1 / disk flaps: 33.9 % of its last results were changes",
@@ -263,7 +269,10 @@ mod tests {
                 "ann is on web-1 / disk, up to its recovery: fan",
             ),
             (
-                Happening::AcknowledgementEnded { why: AcknowledgementEnd::TakenBack, by: Some("bob".to_owned()) },
+                Happening::AcknowledgementEnded {
+                    why: AcknowledgementEnd::TakenBack,
+                    by: Some("bob".to_owned()),
+                },
                 "nobody is on web-1 / disk any longer: bob took the acknowledgement back",
             ),
             (

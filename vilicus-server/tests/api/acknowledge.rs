@@ -64,7 +64,10 @@ async fn a_confirmed_problem_that_someone_is_on_is_not_told() {
     let why = api.get(&format!("{path}explain/")).await.json();
     assert_eq!(why["held"], "acknowledged", "{why}");
     let verdict = why["verdict"].as_str().unwrap();
-    assert!(verdict.starts_with("Nobody is told that it is CRITICAL:") && verdict.contains("the fan"), "{verdict}");
+    assert!(
+        verdict.starts_with("Nobody is told that it is CRITICAL:") && verdict.contains("the fan"),
+        "{verdict}"
+    );
 }
 
 #[tokio::test]

@@ -70,6 +70,17 @@ const TABLE: &[Row] = &[
     ("PUT /api/v1/downtime/{downtime}/", DOWNTIME, [403, 403, 403, 403, 200, 200]),
     ("PATCH /api/v1/downtime/{downtime}/", r#"{"comment": "c"}"#, [403, 403, 403, 403, 200, 200]),
     ("DELETE /api/v1/downtime/{downtime}/", "", [403, 403, 403, 403, 204, 204]),
+    ("GET /api/v1/template/", "", [403, 403, 403, 200, 200, 200]),
+    ("POST /api/v1/template/", TEMPLATE, [403, 403, 403, 403, 403, 201]),
+    ("GET /api/v1/template/{template}/", "", [403, 403, 403, 200, 200, 200]),
+    ("PUT /api/v1/template/{template}/", TEMPLATE, [403, 403, 403, 403, 403, 200]),
+    ("PATCH /api/v1/template/{template}/", r#"{"match": []}"#, [403, 403, 403, 403, 403, 200]),
+    ("DELETE /api/v1/template/{template}/", "", [403, 403, 403, 403, 403, 204]),
+    ("GET /api/v1/apply/", "", [403, 403, 403, 200, 200, 200]),
+    ("POST /api/v1/apply/", "{}", [403, 403, 403, 403, 403, 200]),
+    ("GET /api/v1/availability/", "", [403, 200, 404, 200, 200, 200]),
+    ("POST /api/v1/replay/", REPLAY, [403, 403, 403, 200, 200, 200]),
+    ("GET /api/v1/event/stream/", "", [403, 403, 403, 200, 200, 200]),
     ("GET /api/v1/token/", "", [403, 403, 403, 403, 403, 200]),
     ("POST /api/v1/token/", r#"{"name": "new", "role": "viewer"}"#, [403, 403, 403, 403, 403, 201]),
     ("GET /api/v1/token/{token}/", "", [403, 403, 403, 403, 403, 200]),
@@ -86,6 +97,8 @@ const CHANNEL: &str = r#"{"name": "new", "kind": "webhook", "params": {"url": "h
 
 const INHIBITION: &str = r#"{"name": "new", "source": ["kind=agent"], "target": ["kind!=agent"]}"#;
 const DOWNTIME: &str = r#"{"match": [], "schedule": "Sun 02:00-04:00"}"#;
+const TEMPLATE: &str = r#"{"name": "new", "checks": [{"name": "load", "kind": "load"}]}"#;
+const REPLAY: &str = r#"{"check": CHECK, "since": "2026-11-22T00:00:00Z"}"#;
 
 /// What needs no token: the index says nothing about this server, and a ping has its key.
 fn is_open(operation: &str) -> bool {
@@ -120,9 +133,18 @@ impl Scene {
             reply.json()
         };
         let id_of = |object: &Value| object["id"].to_string();
-        let heartbeat = r#"{"agent": "web-b", "name": "job", "kind": "heartbeat", "params": {"period": "1h"}}"#;
+        let heartbeat =
+            r#"{"agent": "web-b", "name": "job", "kind": "heartbeat", "params": {"period": "1h"}}"#;
         let heartbeat = made("check", heartbeat).await;
-        let key = heartbeat["ping_url"].as_str().unwrap().trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
+        let key = heartbeat["ping_url"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned();
+        let template = id_of(&made("template", &TEMPLATE.replace("new", "old")).await);
         let route = id_of(&made("route", r#"{"name": "canary-route"}"#).await);
         let inhibition = id_of(&made("inhibition", &INHIBITION.replace("new", "old")).await);
         let downtime = id_of(&made("downtime", DOWNTIME).await);
@@ -151,6 +173,7 @@ impl Scene {
             ("{heartbeat}", id_of(&heartbeat)),
             ("{key}", key),
             ("{signal}", "start".to_owned()),
+            ("{template}", template),
             ("{route}", route),
             ("{inhibition}", inhibition),
             ("{downtime}", downtime),
@@ -167,7 +190,7 @@ impl Scene {
             path = path.replace(name, id);
         }
         let check = &self.ids.iter().find(|(name, _)| *name == "{check}").unwrap().1;
-        if operation == "GET /api/v1/check_history/" {
+        if ["GET /api/v1/check_history/", "GET /api/v1/availability/"].contains(&operation) {
             path = format!("{path}?check={check}");
         }
         let mut ask = self.api.ask(method, &path);

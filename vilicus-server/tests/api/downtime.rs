@@ -32,8 +32,9 @@ async fn every_form_is_made_and_can_be_written_back() {
         let put = api.put(&path, shown.clone()).await;
         assert_eq!((put.status.as_u16(), put.json()), (200, shown), "{fields}");
     }
-    let total =
-        async |query: &str| api.get(&format!("/api/v1/downtime/{query}")).await.json()["meta"]["total_count"].clone();
+    let total = async |query: &str| {
+        api.get(&format!("/api/v1/downtime/{query}")).await.json()["meta"]["total_count"].clone()
+    };
     assert_eq!(total("").await, 6);
     assert_eq!(total("?active=true").await, 1);
     assert_eq!(total("?active=false").await, 5);
@@ -96,7 +97,10 @@ async fn a_problem_in_a_downtime_is_not_told_and_says_why() {
     let about = api.get("/api/v1/downtime/?check=web-1/disk").await.json();
     assert_eq!(about["meta"]["total_count"], 1);
     let result = json!({"check": "web-1/disk", "timestamp": at(0), "status": 2, "output": "gone"});
-    assert_eq!(api.ask("POST", "/api/v1/check_history/").bearer(&token).json(&result).send().await.status, 201);
+    assert_eq!(
+        api.ask("POST", "/api/v1/check_history/").bearer(&token).json(&result).send().await.status,
+        201
+    );
     let state = api.get(&path).await.json()["state"].clone();
     assert_eq!((&state["in_downtime"], &state["held"]), (&json!(true), &json!("downtime")), "{state}");
     assert_eq!(state["downtime_until"], at(3600).to_string());

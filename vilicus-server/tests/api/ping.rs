@@ -46,7 +46,11 @@ async fn a_job_pings_in_any_way_that_it_can() {
             assert_eq!(reply.text(), "OK");
         }
         let state = state(&api, &check).await;
-        assert_eq!((state["status"].as_str(), state["state_type"].as_str()), (Some(status), Some("hard")), "{path}");
+        assert_eq!(
+            (state["status"].as_str(), state["state_type"].as_str()),
+            (Some(status), Some("hard")),
+            "{path}"
+        );
     }
 }
 
@@ -79,14 +83,19 @@ async fn silence_is_an_alarm_and_a_ping_its_end() {
     assert_eq!(api.ask("GET", &ping).send().await.status, 200);
     let due = state(&api, &check).await["next_due_at"].clone();
     assert!(!due.is_null(), "it is known when the next one is due");
-    let judge = async || api.store.commit(api.clock_now(), vec![vilicus_store::Input::Deadlines]).await.unwrap();
+    let judge =
+        async || api.store.commit(api.clock_now(), vec![vilicus_store::Input::Deadlines]).await.unwrap();
     api.clock.advance(Millis::from_secs(3600 + 299));
     judge().await;
     assert_eq!(state(&api, &check).await["status"], "OK");
     api.clock.advance(Millis::from_secs(2));
     judge().await;
     let missed = state(&api, &check).await;
-    assert_eq!((&missed["status"], &missed["since"]), (&json!("CRITICAL"), &json!(at(3900).to_string())), "{missed}");
+    assert_eq!(
+        (&missed["status"], &missed["since"]),
+        (&json!("CRITICAL"), &json!(at(3900).to_string())),
+        "{missed}"
+    );
     assert_eq!(api.ask("GET", &ping).send().await.status, 200);
     assert_eq!(state(&api, &check).await["status"], "OK");
 }

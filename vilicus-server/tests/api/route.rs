@@ -73,7 +73,11 @@ async fn what_no_route_can_be_is_refused_with_its_place() {
         (json!({"name": "r", "match": "agent=a"}), "/match", "sequence"),
         (json!({"name": "r", "match": [7]}), "/match/0", "string"),
         (json!({"name": "r", "group_by": ["a=b"]}), "/group_by/0", "label"),
-        (json!({"name": "r", "escalate": [{"after": "5m", "channels": []}]}), "/escalate/0/channels", "empty"),
+        (
+            json!({"name": "r", "escalate": [{"after": "5m", "channels": []}]}),
+            "/escalate/0/channels",
+            "empty",
+        ),
         (
             json!({"name": "r", "escalate": [{"after": "2h", "channels": ["ops"]}, {"after": "1h", "channels": ["ops"]}]}),
             "/escalate/1/after",
@@ -132,13 +136,19 @@ async fn a_problem_goes_where_its_route_leads() {
     let check = json!({"agent": id, "name": "disk", "kind": "load", "max_attempts": 1});
     let check = api.post("/api/v1/check/", check).await.json();
     let result = json!({"check": check["id"], "timestamp": at(0), "status": 2, "output": "97 % full"});
-    assert_eq!(api.ask("POST", "/api/v1/check_history/").bearer(&token).json(&result).send().await.status, 201);
+    assert_eq!(
+        api.ask("POST", "/api/v1/check_history/").bearer(&token).json(&result).send().await.status,
+        201
+    );
     let list = api.get("/api/v1/notification/").await.json();
     let messages = list["objects"].as_array().unwrap();
     assert_eq!(messages.len(), 1, "{list}");
     let message = &messages[0];
     assert_eq!(message["channel"], format!("/api/v1/channel/{ops}/"));
-    assert_eq!((&message["route"], &message["checks"]), (&route["resource_uri"], &json!([check["resource_uri"]])));
+    assert_eq!(
+        (&message["route"], &message["checks"]),
+        (&route["resource_uri"], &json!([check["resource_uri"]]))
+    );
     assert_eq!(message["title"], "[CRITICAL] web-1 / disk: 97 % full");
     assert_eq!(message["items"][0]["title"], message["title"]);
     assert!(message["group"].as_str().unwrap().ends_with("agent=web-1"), "{message}");

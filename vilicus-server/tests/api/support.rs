@@ -181,7 +181,9 @@ impl Ask<'_> {
     pub(crate) async fn send(self) -> Reply {
         let response = api::call(self.router, self.request.body(self.body).unwrap()).await;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        // A stream of events has no end.
+        let endless = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let body = if endless { Vec::new() } else { body.collect().await.unwrap().to_bytes().to_vec() };
         Reply { status: parts.status, headers: parts.headers, body }
     }
 }

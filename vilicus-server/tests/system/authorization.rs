@@ -86,8 +86,11 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
     let (agent, one) = (format!("/api/v1/agent/{agent}/"), format!("/api/v1/check/{check}/"));
     let channel = format!("/api/v1/channel/{channel}/");
     let result = json!({"check": check, "status": "OK", "output": "well"});
+    let replay = json!({"check": check, "since": "2026-01-01T00:00:00Z"});
     let new_check = json!({"agent": "web-1", "name": "more", "kind": "load"});
     let new_channel = json!({"name": "more", "kind": "webhook", "params": {"url": "http://127.0.0.1:9/"}});
+    let downtime = json!({"match": [], "schedule": "Sun 02:00-04:00"});
+    let inhibition = json!({"name": "more", "source": ["kind=agent"], "target": ["kind!=agent"]});
     let get = |path: &str, expected| (Method::GET, path.to_owned(), None, expected);
     vec![
         get("/api/v1/agent/", hidden_or_found),
@@ -99,6 +102,14 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
         get(&channel, people),
         get("/api/v1/event/", people),
         get("/api/v1/notification/", people),
+        get("/api/v1/route/", people),
+        get("/api/v1/inhibition/", people),
+        get("/api/v1/downtime/", people),
+        get(&format!("{one}explain/"), people),
+        get(&format!("/api/v1/availability/?check={check}"), looking),
+        (Method::POST, "/api/v1/replay/".to_owned(), Some(replay), people),
+        get("/api/v1/template/", people),
+        get("/api/v1/apply/", people),
         get("/api/v1/token/", admins),
         (
             Method::PUT,
@@ -109,6 +120,18 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
         (Method::PUT, format!("{agent}checks/"), Some(json!({"objects": []})), agents),
         (Method::POST, "/api/v1/check_history/".to_owned(), Some(result), reporters),
         (Method::POST, format!("{one}run/"), Some(json!({})), operators),
+        (Method::POST, "/api/v1/downtime/".to_owned(), Some(downtime), operators),
+        (Method::POST, "/api/v1/route/".to_owned(), Some(json!({"name": "more"})), admins),
+        (Method::POST, "/api/v1/inhibition/".to_owned(), Some(inhibition), admins),
+        (Method::POST, "/api/v1/template/".to_owned(), Some(json!({"name": "more"})), admins),
+        (Method::POST, "/api/v1/apply/?dry_run=true".to_owned(), Some(json!({"agent": []})), admins),
+        (
+            Method::POST,
+            format!("{one}acknowledge/"),
+            Some(json!({"comment": "there is nothing yet"})),
+            [NO_TOKEN, NO_TOKEN, MAY_NOT, MAY_NOT, MAY_NOT, MAY_NOT, &[409]],
+        ),
+        (Method::DELETE, format!("{one}acknowledge/"), None, operators),
         (Method::POST, "/api/v1/check/".to_owned(), Some(new_check), admins),
         (Method::PATCH, one.clone(), Some(json!({"max_attempts": 9})), admins),
         (Method::DELETE, one, None, admins),

@@ -99,7 +99,7 @@ pub(crate) struct CheckEntry {
 /// When the job of a heartbeat promised to be heard of.
 #[derive(Debug, Clone)]
 pub(crate) struct Promise {
-    expectation: Expectation,
+    pub(crate) expectation: Expectation,
     grace: Millis,
 }
 
