@@ -343,7 +343,7 @@ fn test(value: Value, more: &Arc<Map<String, Value>>) -> Result<Test, Problem> {
     for (index, value) in input.expect.into_iter().enumerate() {
         expectations.push(expectation(value).map_err(|problem| problem.below(&format!("/expect/{index}")))?);
     }
-    if input.expect_none == !expectations.is_empty() {
+    if input.expect_none != expectations.is_empty() {
         let detail = "say which messages are to go out, as [[test.expect]], or expect_none = true";
         return Err(Problem::invalid("/expect_none", detail));
     }

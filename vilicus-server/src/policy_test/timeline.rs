@@ -49,38 +49,43 @@ pub(super) fn moments<'a>(
     interval: impl Fn(&str) -> Millis,
 ) -> Result<Vec<Moment<'a>>, String> {
     let mut moments = Vec::new();
-    for (index, step) in test.steps.iter().enumerate() {
-        let happens = match &step.action {
+    for step in &test.steps {
+        let check = step.check.as_str();
+        match &step.action {
             Action::Results { result, every, count } => {
-                let every = every.unwrap_or_else(|| interval(&step.check));
-                let until = if count.is_some() { end } else { next_of(test, index).unwrap_or(end) };
-                let most = count.map_or(usize::MAX, |count| count as usize);
-                let mut at = step.at;
-                for _ in 0..most {
-                    if at > until || count.is_none() && at == until && at != step.at {
-                        break;
-                    }
-                    if moments.len() >= MOST_RESULTS {
+                let every = every.unwrap_or_else(|| interval(check));
+                for at in times(test, step, every, *count, end) {
+                    moments.push(Moment { at, check, happens: Happens::Result(result) });
+                    if moments.len() > MOST_RESULTS {
                         return Err(format!("holds more than {MOST_RESULTS} results; let it last shorter"));
                     }
-                    moments.push(Moment { at, check: &step.check, happens: Happens::Result(result) });
-                    at = at.plus(every);
                 }
-                continue;
             }
-            action => Happens::Action(action),
-        };
-        moments.push(Moment { at: step.at, check: &step.check, happens });
+            action => moments.push(Moment { at: step.at, check, happens: Happens::Action(action) }),
+        }
     }
     // Stable: what is written first happens first.
     moments.sort_by_key(|moment| moment.at);
     Ok(moments)
 }
 
+/// When the results of a step come: so many, or before the next step of the check.
+fn times(
+    test: &Test,
+    step: &Step,
+    every: Millis,
+    count: Option<u32>,
+    end: Millis,
+) -> impl Iterator<Item = Millis> {
+    let before = if count.is_none() { next_of(test, step) } else { None };
+    let most = count.map_or(usize::MAX, |count| count as usize);
+    let times = std::iter::successors(Some(step.at), move |at| Some(at.plus(every)));
+    times.take(most).take_while(move |at| *at <= end && before.is_none_or(|before| *at < before))
+}
+
 /// When the next step says something else of what the same check reports.
-fn next_of(test: &Test, index: usize) -> Option<Millis> {
-    let step: &Step = &test.steps[index];
+fn next_of(test: &Test, step: &Step) -> Option<Millis> {
     let reports = |other: &&Step| matches!(other.action, Action::Results { .. } | Action::Silence);
-    let of_same = test.steps.iter().filter(|other| other.check == step.check && other.at > step.at);
-    of_same.filter(reports).map(|other| other.at).min()
+    let later = test.steps.iter().filter(|other| other.check == step.check && other.at > step.at);
+    later.filter(reports).map(|other| other.at).min()
 }
