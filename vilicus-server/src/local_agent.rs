@@ -21,8 +21,9 @@ use vilicus_store::inventory::{self, AGENT_KIND, CheckSettings, DOWN_STATES, Ori
 use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 use vilicus_store::{Change, Input, Json, Outcome, Store, StoreError};
 
-use crate::api;
+use crate::api::{self, SystemRandom};
 use crate::health::Vitals;
+use crate::templates;
 use crate::tokens::{self, BY};
 
 /// The name of the token that the embedded agent uses.
@@ -50,6 +51,9 @@ pub enum LocalAgentError {
     /// A threshold of the starter set is wrong.
     #[error("a check for it cannot be made")]
     Starter(#[from] serde_json::Error),
+    /// What templates make for it can't be made.
+    #[error("the checks of templates cannot be made for it: {0}")]
+    Templates(String),
     /// The store answered a new agent with something else.
     #[error("the store gave its record no id")]
     NoId,
@@ -102,7 +106,10 @@ async fn find_or_create(store: &dyn Store, now: Timestamp) -> Result<AgentId, Lo
         created_at: now,
         last_checkin: None,
     };
-    let outcomes = store.commit(now, vec![change(Change::CreateAgent(Box::new(agent)))]).await?;
+    let changes = vec![Change::CreateAgent(Box::new(agent))];
+    let changes = templates::following(store, &SystemRandom, changes).await;
+    let changes = changes.map_err(|problem| LocalAgentError::Templates(problem.detail().to_owned()))?;
+    let outcomes = store.commit(now, changes.into_iter().map(change).collect()).await?;
     match outcomes.first() {
         Some(Outcome::Id(id)) => AgentId::new(*id).ok_or(LocalAgentError::NoId),
         _ => Err(LocalAgentError::NoId),

@@ -14,7 +14,7 @@ use crate::http::json::Sent;
 use crate::notifiers::MessageTemplate;
 
 /// What stands for a secret.
-pub(crate) const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 
 /// A channel, its secrets hidden.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -89,7 +89,7 @@ impl ChannelBody {
 }
 
 /// Hides a secret; of an object each value, so that its names can still be read.
-fn hide(value: &mut Value) {
+pub(crate) fn hide(value: &mut Value) {
     match value {
         Value::Null => {}
         Value::Object(fields) => fields.values_mut().for_each(hide),
@@ -98,11 +98,9 @@ fn hide(value: &mut Value) {
 }
 
 /// Puts back what was hidden and is sent back as it was shown.
-fn put_back(sent: &mut Value, stored: Option<&Value>) {
+pub(crate) fn put_back(sent: &mut Value, stored: Option<&Value>) {
     match (sent, stored) {
-        (sent, Some(stored)) if sent.as_str() == Some(HIDDEN) && !stored.is_object() => {
-            *sent = stored.clone()
-        }
+        (sent, Some(stored)) if sent.as_str() == Some(HIDDEN) => *sent = stored.clone(),
         (Value::Object(sent), Some(Value::Object(stored))) => {
             for (name, value) in sent {
                 put_back(value, stored.get(name));
@@ -233,7 +231,7 @@ fn is_rate(text: &str) -> bool {
 }
 
 /// The place of a value that still says `***`.
-fn hidden_in(value: &Value) -> Option<String> {
+pub(crate) fn hidden_in(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if text == HIDDEN => Some(String::new()),
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {

@@ -10,7 +10,7 @@ use vilicus_store::Json;
 use vilicus_store::inventory::Template;
 
 use super::AppState;
-use super::channel_body::HIDDEN;
+use super::channel_body::{hidden_in, hide, put_back};
 use super::kinds;
 use super::names::Mistakes;
 use super::reference::uri;
@@ -43,7 +43,7 @@ impl TemplateBody {
     pub(super) fn new(template: &Template, state: &AppState) -> Self {
         let TemplateInput { name, matchers, mut checks } = template.into();
         let secrets_of = |kind: &str| state.kinds().secret_params(kind);
-        templates::each_secret(&mut checks, secrets_of, |_, _, _, value| *value = HIDDEN.into());
+        templates::each_secret(&mut checks, secrets_of, |_, _, _, value| hide(value));
         Self {
             id: template.id.get(),
             resource_uri: uri("template", template.id),
@@ -106,15 +106,13 @@ impl TemplateInput {
         let stored = |name: &str| base.checks.iter().find(|check| check.0["name"] == name);
         let secrets_of = |kind: &str| state.kinds().secret_params(kind);
         templates::each_secret(&mut self.checks, secrets_of, |index, name, secret, value| {
-            if value.as_str() != Some(HIDDEN) {
-                return;
-            }
-            match stored(name).and_then(|check| check.0.pointer(&format!("/params/{secret}"))) {
-                Some(kept) => *value = kept.clone(),
-                None => mistakes.add(
-                    format!("/checks/{index}/params/{secret}"),
+            let kept = stored(name).and_then(|check| check.0.pointer(&format!("/params/{secret}")));
+            put_back(value, kept);
+            if let Some(place) = hidden_in(value) {
+                mistakes.add(
+                    format!("/checks/{index}/params/{secret}{place}"),
                     "nothing is stored that *** could keep; say it",
-                ),
+                );
             }
         });
     }

@@ -1,8 +1,8 @@
 //! What there is, as a configuration: the same tables, names for ids, secrets as `***`. Applied to the server that it came
 //! from, it changes nothing.
 //!
-//! Left out: what exists by itself or by others (an agent's own check, checks that agents bring or templates make), and
-//! fields that say no more than their default.
+//! Left out: what exists by itself or by others (an agent's own check, checks that agents bring or templates make, the
+//! server's own agent), and fields that say no more than their default.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::api::downtime_body::new_downtime;
 use crate::api::inhibition::new_inhibition;
 use crate::api::route_body::new_route;
 use crate::api::template_body::new_template;
+use crate::self_check;
 use crate::templates;
 
 /// Fields that say which object it is, and are written also when they say no more than a default.
@@ -37,13 +38,13 @@ const OF_AGENTS: [&str; 4] = ["hostname", "version", "guid", "facts"];
 /// # Errors
 /// The store can't read.
 pub(crate) async fn export(state: &AppState) -> Result<Map<String, Value>, StoreError> {
-    let snapshot = Snapshot::read(state.store().as_ref()).await?;
+    let mut snapshot = Snapshot::read(state.store().as_ref()).await?;
     let names = names(&snapshot);
     let writer = Writer { state, names };
-    let own = |check: &Check| {
-        check.kind == AGENT_KIND || check.origin == Origin::Agent || templates::is_made(check)
-    };
-    let checks: Vec<_> = snapshot.checks.iter().filter(|check| !own(check)).cloned().collect();
+    let own = snapshot.agents.iter().find(|agent| agent.guid.as_deref() == Some(self_check::GUID));
+    let own = own.map(|agent| agent.id);
+    snapshot.agents.retain(|agent| Some(agent.id) != own);
+    snapshot.checks.retain(|check| is_declarable(check) && Some(check.agent) != own);
     let anyone = AgentId::from(std::num::NonZeroU64::MIN);
     let mut tables = Map::new();
     for (table, objects) in TABLES.into_iter().zip([
@@ -53,13 +54,18 @@ pub(crate) async fn export(state: &AppState) -> Result<Map<String, Value>, Store
         writer.all(&snapshot.routes, &new_route()),
         writer.all(&snapshot.inhibitions, &new_inhibition()),
         writer.all(&snapshot.downtimes, &new_downtime(String::new(), Timestamp::EPOCH)),
-        writer.all(&checks, &new_check(anyone, Origin::Server)),
+        writer.all(&snapshot.checks, &new_check(anyone, Origin::Server)),
     ]) {
         if !objects.is_empty() {
             tables.insert(table.to_owned(), Value::Array(objects));
         }
     }
     Ok(tables)
+}
+
+/// Whether someone made a check, and not an agent, a template or the server itself.
+fn is_declarable(check: &Check) -> bool {
+    check.kind != AGENT_KIND && check.origin == Origin::Server && !templates::is_made(check)
 }
 
 fn names(snapshot: &Snapshot) -> Names {

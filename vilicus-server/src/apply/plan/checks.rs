@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
-use vilicus_core::params::nearest;
+use vilicus_core::params::{escape_pointer, nearest};
 use vilicus_core::{AgentId, CheckId};
 use vilicus_store::inventory::{AGENT_KIND, Check, Origin, Template};
 
@@ -12,7 +12,8 @@ use super::agents::Agents;
 use super::object::Object as _;
 use super::snapshot::Snapshot;
 use super::{Declared, Planner, read_all};
-use crate::api::channel_body::HIDDEN;
+use crate::api::AppState;
+use crate::api::channel_body::{hidden_in, put_back};
 use crate::api::check_input::{CheckInput, Dependencies, new_check};
 use crate::api::reference::{Reference, Target};
 use crate::api::{kinds, ping};
@@ -328,23 +329,14 @@ fn keep_own(input: &mut CheckInput, old: &Check) -> Result<(), Problem> {
 }
 
 /// Puts back the secrets that are said to be kept.
-fn keep_secrets(
-    state: &crate::api::AppState,
-    input: &mut CheckInput,
-    old: Option<&Check>,
-) -> Result<(), Problem> {
+fn keep_secrets(state: &AppState, input: &mut CheckInput, old: Option<&Check>) -> Result<(), Problem> {
+    let old = old.filter(|old| old.kind == input.kind);
     for name in state.kinds().secret_params(&input.kind) {
-        let Some(value) = input.params.get_mut(&name).filter(|value| value.as_str() == Some(HIDDEN)) else {
-            continue;
-        };
-        match old.filter(|old| old.kind == input.kind).and_then(|old| old.params.0.get(&name)) {
-            Some(kept) => *value = kept.clone(),
-            None => {
-                return Err(Problem::invalid(
-                    format!("/params/{name}"),
-                    "nothing is stored that *** could keep; say it",
-                ));
-            }
+        let Some(value) = input.params.get_mut(&name) else { continue };
+        put_back(value, old.and_then(|old| old.params.0.get(&name)));
+        if let Some(place) = hidden_in(value) {
+            let place = format!("/params/{}{place}", escape_pointer(&name));
+            return Err(Problem::invalid(place, "nothing is stored that *** could keep; say it"));
         }
     }
     Ok(())

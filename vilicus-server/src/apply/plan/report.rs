@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::object::Object;
 use crate::api::AppState;
-use crate::api::channel_body::HIDDEN;
+use crate::api::channel_body::hide;
 use crate::templates;
 
 /// What a configuration makes of the one that is there, or would make.
@@ -142,15 +142,6 @@ fn channel_secrets(kind: &str, fields: &Map<String, Value>, state: &AppState) ->
         None => {
             fields.get("params").and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect()
         }
-    }
-}
-
-/// Hides a secret; of an object each value, so that its names can still be read.
-fn hide(value: &mut Value) {
-    match value {
-        Value::Null => {}
-        Value::Object(fields) => fields.values_mut().for_each(hide),
-        other => *other = HIDDEN.into(),
     }
 }
 
