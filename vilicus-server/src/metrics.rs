@@ -192,7 +192,11 @@ impl Metrics {
         for hold in checks.iter().filter_map(|view| view.state.held) {
             held.get_or_create(&ByGate { gate: gate_word(hold) }).inc();
         }
-        registry.register("problems_held", "The problems that nobody is told of, by the gate that is closed", held);
+        registry.register(
+            "problems_held",
+            "The problems that nobody is told of, by the gate that is closed",
+            held,
+        );
         Ok(())
     }
 
@@ -227,7 +231,11 @@ impl Metrics {
                 outcomes.get_or_create(&label).inc_by(count);
             }
         }
-        registry.register("notifications", "The tries of messages since the start, by what came of them", outcomes);
+        registry.register(
+            "notifications",
+            "The tries of messages since the start, by what came of them",
+            outcomes,
+        );
         let help = "The results that were accepted since the start";
         registry.register("results_accepted", help, live.counters.results.clone());
         let help = "The HTTP requests that were answered since the start";

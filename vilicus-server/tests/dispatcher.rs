@@ -6,20 +6,23 @@ mod bench;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vilicus_core::notifier::Progress;
+use vilicus_core::route::EscalationStep;
 use vilicus_core::{
-    ChannelId, CheckId, CheckResult, Millis, NotifierRegistry, Route, RouteId, Status, Timestamp,
+    ChannelId, CheckId, CheckResult, Millis, NotificationEvent, NotifierRegistry, Route, RouteId, Status,
 };
+use vilicus_server::Clock as _;
 use vilicus_server::api::ChannelTester as _;
 use vilicus_server::dispatcher::{ASK_EVERY, Dispatcher, PROBE_EVERY, Parts, Standing, Tester};
 use vilicus_server::health::Pulse;
 use vilicus_store::inventory::{Channel, ChannelWords};
 use vilicus_store::outbox::{OutboxRow, OutboxState};
 use vilicus_store::query::{NotificationQuery, Order};
-use vilicus_store::{Change, EngineStore, Input, MemoryEngine, Options, Outcome};
+use vilicus_store::{Change, EngineStore, Input, Json, MemoryEngine, Options, Outcome};
 
 use bench::{Does, Hand, Remote, RemoteKind, TestClock, Time, agent, check, item, ms, secs};
 
@@ -98,7 +101,8 @@ impl Bench {
     }
 
     async fn tell(&self, channel: ChannelId, group: &str, output: &str) {
-        let item = Box::new(item(output, self.parts.clock.now()));
+        let mut item = Box::new(item(output, self.parts.clock.now()));
+        item.subject = format!("subject-of-{group}");
         self.commit(Input::Tell { channel, item, group: group.to_owned() }).await;
     }
 
@@ -400,10 +404,11 @@ async fn a_channel_that_hangs_delays_no_other() {
     for number in 0..20 {
         bench.tell(dead, &format!("g{number}"), "x").await;
     }
-    bench.until("the dead one is at work", ms(10), secs(5), async || {
-        bench.parts.store.waiting(dead).await.unwrap().next.is_some()
-    })
-    .await;
+    bench
+        .until("the dead one is at work", ms(10), secs(5), async || {
+            bench.parts.store.waiting(dead).await.unwrap().next.is_some()
+        })
+        .await;
     let before = bench.parts.clock.monotonic();
     bench.tell(mail, "a", "down").await;
     bench.until_passed("mail", 1).await;
@@ -504,4 +509,75 @@ async fn the_standing_of_a_channel_follows_its_tries() {
     assert_eq!(bench.parts.standing.failing(mail), None);
     let stand = bench.parts.standing.all()[&mail].clone();
     assert_eq!((stand.sent, stand.retried, stand.failed), (1, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_try_of_a_group_is_in_its_row() {
+    let bench = Bench::new().await;
+    bench.remote.will("mail", [Does::Busy, Does::Busy]);
+    let mail = bench.channel("mail", |_| {}).await;
+    bench.route("ops", &[mail], |route| route.group_wait = Millis::from_secs(5)).await;
+    let (one, two) = (bench.check("one").await, bench.check("two").await);
+    bench.result(one, Status::Critical).await;
+    bench.result(two, Status::Warning).await;
+    bench.until_passed("mail", 1).await;
+    let rows = bench.rows(mail).await;
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    let row = &rows[0];
+    assert_eq!((row.checks.len(), row.items.len(), row.try_count), (2, 2, 3));
+    let details: Vec<&str> = row.tries.iter().map(|attempt| attempt.detail.as_str()).collect();
+    assert_eq!(details, ["busy", "busy", "taken"]);
+    assert!(row.tries.windows(2).all(|two| two[0].at <= two[1].at));
+    assert!(matches!(row.state, OutboxState::Sent { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_exceeds_a_rate_waits_and_becomes_one_message() {
+    let bench = Bench::new().await;
+    let mail = bench.channel("mail", |channel| channel.rate_limit = Some("1/1m".to_owned())).await;
+    bench.route("ops", &[mail], |route| route.group_interval = Millis::ZERO).await;
+    let mut checks = Vec::new();
+    for name in ["one", "two", "three", "four"] {
+        checks.push(bench.check(name).await);
+    }
+    bench.result(checks[0], Status::Critical).await;
+    bench.until_passed("mail", 1).await;
+    for check in &checks[1..] {
+        bench.result(*check, Status::Critical).await;
+        bench.pass(secs(1), secs(5)).await;
+    }
+    assert_eq!(bench.remote.passed("mail").len(), 1);
+    bench.until_passed("mail", 2).await;
+    bench.pass(secs(1), secs(180)).await;
+    let passed = bench.remote.passed("mail");
+    assert_eq!(passed.iter().map(|got| got.notification.items.len()).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_an_escalation_says_which_it_is() {
+    let bench = Bench::new().await;
+    let mail = bench.channel("mail", |_| {}).await;
+    let boss = bench.channel("boss", |_| {}).await;
+    let steps = vec![EscalationStep { after: Millis::from_minutes(30), channels: vec![boss] }];
+    bench.route("ops", &[mail], |route| route.escalate = steps).await;
+    let shop = bench.check("shop").await;
+    bench.result(shop, Status::Critical).await;
+    bench.until_passed("mail", 1).await;
+    let agent = bench.hand().view(shop).await.agent.id;
+    for _ in 0..31 {
+        bench.pass(secs(60), secs(60)).await;
+        // Nothing here reports, nor judges deadlines, but the test.
+        bench.commit(Input::Contact { agent }).await;
+        bench.result(shop, Status::Critical).await;
+        bench.commit(Input::Deadlines).await;
+    }
+    bench.until_passed("boss", 1).await;
+    let reason = &bench.remote.passed("boss")[0].notification.reason;
+    assert_eq!(reason, "nobody acknowledged it for 30m: step 1 of route 'ops'");
+    bench.result(shop, Status::Ok).await;
+    bench.until_passed("boss", 2).await;
+    assert_eq!(
+        bench.remote.passed("boss")[1].notification.reason,
+        "you were told of the problem by route 'ops'"
+    );
 }

@@ -89,7 +89,11 @@ impl Because {
             return Ok(Self::Everyone { channel: channel.name.clone() });
         };
         let route = store.routes().await?.into_iter().find(|route| route.id == id);
-        if row.items.iter().all(|item| item.event.is_end() || item.event == NotificationEvent::Acknowledgement) {
+        if row
+            .items
+            .iter()
+            .all(|item| item.event.is_end() || item.event == NotificationEvent::Acknowledgement)
+        {
             return Ok(Self::Told { route: route.map(|route| route.name) });
         }
         let step = step_of(store, channel, row).await?;
@@ -303,7 +307,7 @@ mod tests {
         let mut message = Notification::test("k", NOW);
         let usual = message.title();
         let fault = put_words(&broken, &mut message).unwrap_err();
-        assert!(fault.contains("nowhere"), "{fault}");
+        assert!(fault.starts_with("title, line 1: "), "{fault}");
         assert_eq!(message.title(), usual);
     }
 

@@ -139,7 +139,12 @@ impl Asker {
         Ok(notifier)
     }
 
-    async fn answered(&mut self, channel: &Channel, id: NotificationId, answer: Result<Progress, NotifyError>) {
+    async fn answered(
+        &mut self,
+        channel: &Channel,
+        id: NotificationId,
+        answer: Result<Progress, NotifyError>,
+    ) {
         let now = self.parts.clock.monotonic();
         let Some(Message::Open(open)) = self.known.get_mut(&id) else { return };
         match answer {
@@ -172,7 +177,10 @@ impl Asker {
                 // It recovered meanwhile, or is gone.
                 Ok(()) | Err(StoreError::Refused { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(error = error_chain(&error), "cannot write down who is on it; tried again");
+                    tracing::warn!(
+                        error = error_chain(&error),
+                        "cannot write down who is on it; tried again"
+                    );
                     return false;
                 }
             }

@@ -57,6 +57,8 @@ pub(crate) async fn submit(
         }));
     }
     let outcomes = if inputs.is_empty() { Vec::new() } else { state.store().commit(now, inputs).await? };
+    let accepted = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted { .. })).count();
+    state.counters().accepted(accepted as u64);
     let mut outcomes = outcomes.into_iter().skip(contacts);
     Ok(places.into_iter().map(|place| done(place?, outcomes.next())).collect())
 }

@@ -12,9 +12,7 @@ use serde::Deserialize;
 use vilicus_core::kind::MetricDescription;
 use vilicus_core::result::error_chain;
 use vilicus_core::route::{Labels, Matcher, all_match};
-use vilicus_core::{
-    Check, CheckContext, CheckKind, CheckResult, Metric, ParamsError, Status, async_trait,
-};
+use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, Metric, ParamsError, Status, async_trait};
 use vilicus_store::inventory::AGGREGATE_KIND;
 use vilicus_store::query::{CheckFilter, CheckView, Page};
 use vilicus_store::{Store, StoreError};

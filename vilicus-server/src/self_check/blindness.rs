@@ -63,7 +63,10 @@ struct Episode {
     agents: BTreeSet<AgentId>,
     of: usize,
     since: Timestamp,
-    began: Duration,
+    /// When the hold ends, by the monotonic clock.
+    until: Duration,
+    /// Whether most are heard of again; the others have the time of one contact to follow.
+    is_over: bool,
 }
 
 impl Blindness {
@@ -88,11 +91,18 @@ impl Blindness {
             .collect();
         if let Some(episode) = &mut self.episode {
             episode.agents.retain(|agent| silent.contains(agent));
-            if !is_most(&self.limits, episode.agents.len(), episode.of) {
+            if !episode.is_over && !is_most(&self.limits, episode.agents.len(), episode.of) {
+                let missing = others().filter(|view| episode.agents.contains(&view.agent.id));
+                let patience = missing.map(longest_gap).max().unwrap_or(Millis::ZERO);
+                episode.is_over = true;
+                episode.until = episode.until.min(monotonic + Duration::from(patience));
+            }
+            if episode.is_over && episode.until <= monotonic {
                 self.episode = None;
             }
         } else if is_most(&self.limits, late.len(), of) && others().any(|view| self.is_down(view, now)) {
-            self.episode = Some(Episode { agents: late, of, since: now, began: monotonic });
+            let until = monotonic + Duration::from(self.limits.hold);
+            self.episode = Some(Episode { agents: late, of, since: now, until, is_over: false });
         }
         self.hold(monotonic)
     }
@@ -100,14 +110,13 @@ impl Blindness {
     /// What is known of the blindness, while there is one.
     pub(crate) fn blind(&self, monotonic: Duration) -> Option<Blind> {
         let held = !self.hold(monotonic).is_zero();
-        let episode = self.episode.as_ref()?;
+        let episode = self.episode.as_ref().filter(|episode| !episode.is_over)?;
         Some(Blind { since: episode.since, silent: episode.agents.len(), of: episode.of, held })
     }
 
     /// For how much longer no deadline shall be judged.
     pub(crate) fn hold(&self, monotonic: Duration) -> Duration {
-        let hold = Duration::from(self.limits.hold);
-        self.episode.as_ref().map_or(Duration::ZERO, |episode| (episode.began + hold).saturating_sub(monotonic))
+        self.episode.as_ref().map_or(Duration::ZERO, |episode| episode.until.saturating_sub(monotonic))
     }
 
     fn is_down(&self, view: &AgentView, now: Timestamp) -> bool {
@@ -121,9 +130,13 @@ fn is_most(limits: &Limits, silent: usize, of: usize) -> bool {
 }
 
 fn has_missed_a_contact(view: &AgentView, now: Timestamp) -> bool {
+    view.contact.last.is_some_and(|last| now.since(last) > longest_gap(view))
+}
+
+/// The longest time between two contacts of an agent that is well.
+fn longest_gap(view: &AgentView) -> Millis {
     let interval = view.contact.check_interval;
-    let expected = interval.plus(Millis::new(interval.get() / 4).max(SLACK));
-    view.contact.last.is_some_and(|last| now.since(last) > expected)
+    interval.plus(Millis::new(interval.get() / 4).max(SLACK))
 }
 
 #[cfg(test)]
@@ -225,11 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn those_who_come_back_end_the_hold_at_once() {
+    fn when_most_are_back_the_others_have_the_time_of_one_contact() {
         let mut blindness = blindness();
         assert!(!blindness.look(&fleet(40, 50, 10_090), at(10_090), seconds(10_090)).is_zero());
-        assert!(blindness.look(&fleet(3, 50, 10_120), at(10_120), seconds(10_120)).is_zero());
+        assert_eq!(blindness.look(&fleet(3, 50, 10_120), at(10_120), seconds(10_120)), seconds(75));
         assert_eq!(blindness.blind(seconds(10_120)), None);
+        assert!(blindness.look(&fleet(3, 50, 10_196), at(10_196), seconds(10_196)).is_zero());
+    }
+
+    #[test]
+    fn when_all_are_back_nothing_is_held() {
+        let mut blindness = blindness();
+        assert!(!blindness.look(&fleet(40, 50, 10_090), at(10_090), seconds(10_090)).is_zero());
+        assert!(blindness.look(&fleet(0, 50, 10_120), at(10_120), seconds(10_120)).is_zero());
     }
 
     #[test]

@@ -113,15 +113,18 @@ impl Direct {
         let stuck = self.instruments.commits.under_way(self.parts.clock.as_ref());
         let store = if !health.writable {
             let fault = health.fault.unwrap_or_else(|| "it gives no reason".to_owned());
-            Some(format!("the store cannot write: {fault}; results are refused and no other problem can be told"))
+            Some(format!(
+                "the store cannot write: {fault}; results are refused and no other problem can be told"
+            ))
         } else if stuck >= STUCK_COMMIT {
             Some(format!("the store has been writing for {} s and does not end", stuck.as_secs()))
         } else {
             None
         };
         let silence = self.instruments.vitals.dispatcher.age();
-        let dispatcher = (silence > LONGEST_SILENCE)
-            .then(|| format!("messages are not sent: the dispatcher gave no sign of life for {} s", silence.as_secs()));
+        let dispatcher = (silence > LONGEST_SILENCE).then(|| {
+            format!("messages are not sent: the dispatcher gave no sign of life for {} s", silence.as_secs())
+        });
         [(Subject::Store, store), (Subject::Dispatcher, dispatcher)]
     }
 
@@ -153,7 +156,8 @@ impl Direct {
         let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
         let mut messages = Vec::new();
         for (subject, episode) in &self.episodes {
-            for channel in self.channels.iter().filter(|channel| channel.enabled && channel.paused.is_none()) {
+            for channel in self.channels.iter().filter(|channel| channel.enabled && channel.paused.is_none())
+            {
                 if let Some(message) = episode.message(*subject, channel, now, monotonic) {
                     messages.push((*subject, channel.clone(), message));
                 }
@@ -193,7 +197,8 @@ impl Episode {
         }
         let end = if self.over.is_some() { "end" } else { "problem" };
         let key = format!("direct-{}-{}-{}-{end}", subject.name(), self.since.as_millis(), channel.id);
-        let reason = format!("channel '{}' is told at once, for this cannot wait in the outbox", channel.name);
+        let reason =
+            format!("channel '{}' is told at once, for this cannot wait in the outbox", channel.name);
         let mut message = Notification::about(key, self.item(subject, now), reason);
         message.earlier = telling.problem.iter().cloned().collect();
         Some(message)
@@ -248,7 +253,11 @@ impl Episode {
                 let asked = error.retry_after().unwrap_or(Millis::ZERO);
                 telling.next = monotonic + Duration::from(retry::ceiling(telling.failures).max(asked));
                 let error = error_chain(&error);
-                tracing::warn!(channel = channel.name, error, "what cannot wait was not delivered; tried again");
+                tracing::warn!(
+                    channel = channel.name,
+                    error,
+                    "what cannot wait was not delivered; tried again"
+                );
             }
         }
     }

@@ -11,7 +11,8 @@ use vilicus_store::Store;
 use super::outbound::LastCall;
 use crate::clock::Clock;
 use crate::dispatcher::Standing;
-use crate::health::Vitals;
+use crate::freshness::Outlook;
+use crate::health::{Pulse, Vitals};
 use crate::http::Tls;
 
 /// What there is to look at. Cheap to clone.
@@ -35,6 +36,26 @@ pub struct Instruments {
     pub data_dir: Option<PathBuf>,
     /// The agent of the self-checks.
     pub own: Option<AgentId>,
+}
+
+impl Instruments {
+    /// Those of a server that does not run yet, or that never will: all is well, and there is no agent.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        let pulse = || Pulse::new(clock.clone());
+        let (judge, dispatcher) = (pulse(), pulse());
+        Self {
+            vitals: Vitals { store: store.clone(), judge, dispatcher, outlook: Outlook::default() },
+            store,
+            clock,
+            standing: Standing::default(),
+            commits: Commits::default(),
+            last_call: LastCall::default(),
+            tls: None,
+            data_dir: None,
+            own: None,
+        }
+    }
 }
 
 /// How long durable commits take: those of the self-checks themselves. Clones are the same one.

@@ -3,7 +3,7 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `watch` | the kind `self`: what there is to look at |
+//! | `watch`, `look` | the kind `self`: what there is to look at, and the looks |
 //! | `aggregate` | the kind `aggregate`, which the same runner runs: how many of a set of checks are well |
 //! | `set_up` | the agent and its checks |
 //! | `runner` | runs what the server checks by itself |
@@ -17,6 +17,7 @@ mod aggregate;
 mod blindness;
 mod direct;
 mod instruments;
+mod look;
 mod outbound;
 mod runner;
 mod set_up;
@@ -44,6 +45,7 @@ pub use direct::Direct;
 pub use instruments::{Commits, Instruments};
 pub use outbound::{Heartbeat, HeartbeatError, LastCall};
 pub use runner::Runner;
+pub(crate) use set_up::GUID;
 pub use set_up::SetUpError;
 pub use watch::{SelfKind, SelfParams, Watch};
 
@@ -66,6 +68,11 @@ pub(crate) struct SelfChecks {
     parts: dispatcher::Parts,
     blindness: Option<Blindness>,
     heartbeat: Option<Heartbeat>,
+}
+
+/// These kinds, and those that a server with these instruments runs by itself.
+pub(crate) fn with_server_kinds(kinds: KindRegistry, instruments: Instruments) -> KindRegistry {
+    kinds.with(Aggregate::new(instruments.store.clone())).with(SelfKind::new(instruments))
 }
 
 impl SelfChecks {
@@ -94,17 +101,9 @@ impl SelfChecks {
                 None
             }
         };
-        let instruments = Instruments {
-            store,
-            clock,
-            vitals,
-            standing: parts.standing.clone(),
-            commits: Commits::default(),
-            last_call: LastCall::default(),
-            tls,
-            data_dir,
-            own,
-        };
+        let standing = parts.standing.clone();
+        let instruments =
+            Instruments { vitals, standing, tls, data_dir, own, ..Instruments::new(store, clock) };
         // What only the self-checks tell of is not held back, nor called for, without them.
         let blindness = own.map(|own| Blindness::new(settings.blindness, Some(own), now));
         let url = settings.heartbeat_url.as_ref().filter(|_| own.is_some());
@@ -115,8 +114,7 @@ impl SelfChecks {
 
     /// These kinds, and those that the server runs by itself.
     pub(crate) fn with_server_kinds(&self, kinds: KindRegistry) -> KindRegistry {
-        let store = self.instruments.store.clone();
-        kinds.with(Aggregate::new(store)).with(SelfKind::new(self.instruments.clone()))
+        with_server_kinds(kinds, self.instruments.clone())
     }
 
     /// The watch over silence, which knows of blindness.

@@ -18,7 +18,8 @@ use vilicus_store::StoreError;
 use vilicus_store::inventory::SELF_KIND;
 use vilicus_store::query::{CheckFilter, CheckView, Page};
 
-use super::watch::{Queue, Watch};
+use super::look::Queue;
+use super::watch::Watch;
 use super::{Instruments, set_up};
 use crate::outbound::{ClientError, OutboundPolicy, unanswered};
 
@@ -150,7 +151,9 @@ impl Heartbeat {
 }
 
 fn words(status: StatusCode) -> String {
-    status.canonical_reason().map_or_else(|| status.as_str().to_owned(), |words| format!("{} {words}", status.as_str()))
+    status
+        .canonical_reason()
+        .map_or_else(|| status.as_str().to_owned(), |words| format!("{} {words}", status.as_str()))
 }
 
 /// The look through the whole way, up to the result that says so.
@@ -168,7 +171,9 @@ pub(super) async fn probe(instruments: &Instruments) -> Result<CheckResult, Stor
     let call = instruments.last_call.fault();
     let result = match (faults.as_slice(), &call) {
         ([], None) => CheckResult::ok("the heartbeat address is called"),
-        ([], Some(fault)) => CheckResult::warning(format!("the heartbeat address was called in vain: {fault}")),
+        ([], Some(fault)) => {
+            CheckResult::warning(format!("the heartbeat address was called in vain: {fault}"))
+        }
         (faults, _) => {
             CheckResult::critical(format!("the heartbeat address is not called: {}", faults.join(", ")))
         }
@@ -180,5 +185,6 @@ async fn every_channel_fails(instruments: &Instruments) -> Result<bool, StoreErr
     let channels = instruments.store.channels().await?;
     let mut on = channels.iter().filter(|channel| channel.enabled).peekable();
     let is_any = on.peek().is_some();
-    Ok(is_any && on.all(|channel| channel.paused.is_some() || instruments.standing.failing(channel.id).is_some()))
+    Ok(is_any
+        && on.all(|channel| channel.paused.is_some() || instruments.standing.failing(channel.id).is_some()))
 }

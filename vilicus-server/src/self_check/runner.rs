@@ -46,7 +46,10 @@ impl Runner {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             if let Err(error) = self.round().await {
-                tracing::warn!(error = error_chain(&error), "what the server found of itself cannot be stored");
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "what the server found of itself cannot be stored"
+                );
             }
             tokio::select! {
                 () = &mut shutdown => return,

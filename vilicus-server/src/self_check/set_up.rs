@@ -16,7 +16,7 @@ use crate::tokens::BY;
 /// The name of the agent, unless another one has it.
 pub(super) const NAME: &str = "vilicus";
 /// What the agent is known by.
-const GUID: &str = "vilicus-self-checks";
+pub(crate) const GUID: &str = "vilicus-self-checks";
 /// How often the server looks at itself.
 pub(super) const INTERVAL: Millis = Millis::from_secs(30);
 /// How soon it looks again while it is not sure: with the interval and the attempts, a fault is confirmed within 40 s.
@@ -64,12 +64,17 @@ impl Present {
 ///
 /// # Errors
 /// The store can't write.
-pub(crate) async fn ensure(store: &dyn Store, present: Present, now: Timestamp) -> Result<AgentId, SetUpError> {
+pub(crate) async fn ensure(
+    store: &dyn Store,
+    present: Present,
+    now: Timestamp,
+) -> Result<AgentId, SetUpError> {
     let agent = match find(store).await? {
         Some(agent) => agent,
         None => create(store, now).await?,
     };
-    let filter = CheckFilter { agents: vec![agent], kinds: vec![SELF_KIND.to_owned()], ..CheckFilter::default() };
+    let filter =
+        CheckFilter { agents: vec![agent], kinds: vec![SELF_KIND.to_owned()], ..CheckFilter::default() };
     let checks = store.checks(&filter, Page::ALL).await?.objects;
     let mut inputs = Vec::new();
     for watch in Watch::ALL {

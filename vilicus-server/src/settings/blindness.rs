@@ -20,7 +20,10 @@ pub struct BlindnessLayer {
 }
 
 /// Puts the layers over the defaults.
-pub(super) fn resolve(strong: BlindnessLayer, weak: BlindnessLayer) -> Result<BlindnessLimits, SettingsError> {
+pub(super) fn resolve(
+    strong: BlindnessLayer,
+    weak: BlindnessLayer,
+) -> Result<BlindnessLimits, SettingsError> {
     let default = BlindnessLimits::default();
     let percent = strong.percent.or(weak.percent).unwrap_or(default.percent);
     if !(1..=100).contains(&percent) {

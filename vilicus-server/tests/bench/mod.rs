@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use vilicus_core::notifier::Progress;
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, CheckResult, Millis, Notification, NotificationEvent, NotificationItem, Notifier,
-    NotifierKind, NotifyError, ParamsError, Receipt, StateType, Status, Timestamp, async_trait,
+    AgentId, ChannelId, CheckId, CheckResult, Millis, Notification, NotificationEvent, NotificationItem,
+    Notifier, NotifierKind, NotifyError, ParamsError, Receipt, StateType, Status, Timestamp, async_trait,
 };
 use vilicus_server::clock::Clock;
 use vilicus_store::inventory::{Agent, Channel, ChannelWords, Check, CheckSettings, DOWN_STATES, Origin};

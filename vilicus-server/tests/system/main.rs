@@ -17,6 +17,7 @@ mod hostile;
 mod injection;
 mod local_agent;
 mod main_job;
+mod phone;
 mod plugins;
 mod secrets;
 mod server_away;
