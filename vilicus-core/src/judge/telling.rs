@@ -17,7 +17,7 @@ use crate::notification::NotificationEvent;
 use crate::policy::Policy;
 use crate::route::{Labels, Pacing, Route};
 use crate::state::{CheckState, Told};
-use crate::status::Status;
+use crate::status::{StateType, Status};
 use crate::time::{Millis, Timestamp};
 
 /// Older than this at delivery, an event is told with its true times, as delivered late.
@@ -196,6 +196,10 @@ pub fn look(around: &Surroundings<'_>, state: &mut CheckState, occasion: Occasio
         Some(Status::Ok) => recovered(around, state, &mut trace),
         Some(status) => problem(around, state, status, occasion, &mut trace),
     };
+    if look.hold.is_none() && is_unconfirmed_problem(state) {
+        // Nothing to tell yet, and still someone may ask why they hear nothing of it.
+        look.hold = gates::ask(around, state, &mut trace).map(|held| held.hold);
+    }
     look.tells.extend(flapping_tells(around, state, look.hold));
     look.trace = trace.gates;
     state.held = look.hold;
@@ -389,12 +393,12 @@ fn route_of<'a>(routes: Option<&'a [Route]>, told: &Told) -> Option<&'a Route> {
 #[must_use]
 pub fn explain(around: &Surroundings<'_>, state: &CheckState) -> Look {
     let mut asked = state.clone();
-    let mut look = look(around, &mut asked, Occasion { traced: true, ..Occasion::default() });
-    // A problem that is not confirmed is nothing to look at yet, and still someone may ask why they hear nothing of it.
-    if look.trace.is_empty() && state.status.is_some_and(Status::is_problem) {
-        let mut trace = Trace::new(true);
-        look.hold = gates::ask(around, state, &mut trace).map(|held| held.hold);
-        look.trace = trace.gates;
-    }
-    look
+    look(around, &mut asked, Occasion { traced: true, ..Occasion::default() })
+}
+
+/// Whether a problem has begun that is not confirmed, and none is.
+fn is_unconfirmed_problem(state: &CheckState) -> bool {
+    state.state_type == StateType::Soft
+        && state.status.is_some_and(Status::is_problem)
+        && !state.has_hard_problem()
 }

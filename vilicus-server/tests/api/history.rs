@@ -78,7 +78,7 @@ async fn what_happened_is_told_in_order() {
     let events = events["objects"].as_array().unwrap();
     let state = events.iter().find(|event| event["type"] == "state" && event["status"] == "CRITICAL");
     let state = state.expect("the fifth result was CRITICAL");
-    assert_eq!((state["state_type"].as_str(), &state["held"]), (Some("soft"), &serde_json::Value::Null));
+    assert_eq!((state["state_type"].as_str(), &state["held"]), (Some("soft"), &serde_json::json!("soft")));
     let one = api.get(state["resource_uri"].as_str().unwrap()).await;
     assert_eq!(&one.json(), state);
     let made = api.get("/api/v1/event/?limit=0&after=0").await.json();
