@@ -73,7 +73,7 @@ test:
   - {at: 0m, every: 60s, metrics: {used_percent: 97}}
   expect:
   - {at: 2m10s, channel: phone}
-  - {at: 32m10s, channel: mail, event: problem}
+  - {at: 32m, channel: mail, event: problem}
   - {at: 1h2m, within: 1m, channel: phone, event: problem}
 - name: an acknowledgement is told and keeps the problem quiet, and the recovery is told
   check: web-1/disk
@@ -146,7 +146,7 @@ test:
   - {at: 1h2m, ping: 0, output: done}
   expect:
   - {at: 2h7m10s, channel: phone, event: problem, check: web-1/backup}
-  - {at: 2h37m10s, channel: mail}
+  - {at: 2h37m, channel: mail}
 - name: a job that fails says why
   check: web-1/backup
   input:

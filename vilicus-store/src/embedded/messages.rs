@@ -64,16 +64,17 @@ pub(crate) fn merge_into(
 }
 
 impl Unit<'_> {
-    /// Tells one channel of a check.
+    /// Tells one channel of a check whose problem began to count at `began`.
     pub(crate) fn tell(
         &mut self,
         tell: &Tell,
+        began: Timestamp,
         about: About,
         item: NotificationItem,
         earlier: Vec<NotificationId>,
     ) -> NotificationId {
         let last = self.truth.problems.last_message(tell.channel, &tell.group);
-        let first_try = tell.pacing.first_try(item.at, last, self.now);
+        let first_try = tell.pacing.first_try(began, last, self.now);
         let address =
             Address { channel: tell.channel, route: tell.route, group: tell.group.clone(), first_try };
         self.enqueue(address, about, item, earlier)

@@ -85,7 +85,7 @@ impl Truth {
 
     /// When the downtime ends that a check is in, the last of several.
     fn downtime_until(&self, entry: &CheckEntry) -> Option<Timestamp> {
-        let of_check = self.downtimes_of(entry);
+        let of_check = self.downtimes_of(entry, entry.state.hard_status);
         let open = of_check.filter(|it| self.rules.open.contains(&it.id) && it.flexible.is_none());
         let windows = open.filter_map(|downtime| Some(downtime.window_at(self.now)?.end));
         let begun = entry.state.begun.iter().map(|begun| begun.until).filter(|until| *until > self.now);
@@ -175,8 +175,12 @@ fn runs_after(entry: &CheckEntry, now: Timestamp) -> Option<Millis> {
     Some(last.after(entry.policy.retry_interval).since(now))
 }
 
-/// When the next result is expected.
+/// When the next result, or the next sign of life of a job, is expected.
 pub(crate) fn next_due(entry: &CheckEntry) -> Option<Timestamp> {
+    if let Some(promise) = entry.promise.as_ref().filter(|_| entry.check.enabled) {
+        let last = entry.state.heartbeat.as_ref()?.last_success?;
+        return promise.expectation.next_after(last);
+    }
     if !entry.check.enabled || !entry.check.runs_on_agent() {
         return None;
     }

@@ -85,12 +85,14 @@ impl Unit<'_> {
     /// Makes a message of each thing that is told.
     fn send(&mut self, judged: &mut Judged, tells: &[Tell], told_before: &[Told], agent: AgentId) {
         let at = judged.at(self.now);
+        // A problem that was held back is not new: its group waits for it no longer.
+        let began = judged.state.hard_since.map_or(at, |since| since.min(at));
         for tell in tells {
             let earlier = told_before.iter().find(|told| told.channel == tell.channel);
             let earlier = earlier.map_or_else(Vec::new, |told| told.messages.clone());
             let item = self.item(tell, judged, at);
             let about = About { check: Some(judged.check), agent: Some(agent) };
-            let message = self.tell(tell, about, item, earlier);
+            let message = self.tell(tell, began, about, item, earlier);
             judged.state.note_message(tell.channel, message);
         }
     }
@@ -157,7 +159,7 @@ impl Unit<'_> {
     fn begin_flexible(&mut self, judged: &mut Judged, agent: AgentId) {
         let began = {
             let Some(entry) = self.truth.checks.get(&judged.check) else { return };
-            let downtimes = self.truth.downtimes_of(entry);
+            let downtimes = self.truth.downtimes_of(entry, judged.state.hard_status);
             downtime::begin_flexible(downtimes, &mut judged.state, self.now)
         };
         for begun in began {
@@ -423,7 +425,7 @@ impl Truth {
             policy: &entry.policy,
             labels,
             reach,
-            downtime: downtime::planned(self.downtimes_of(entry), begun, now),
+            downtime: downtime::planned(self.downtimes_of(entry, hard_status), begun, now),
             inhibited_by,
             routes: self.rules.routes(),
             channels: &self.rules.channels,
@@ -433,9 +435,13 @@ impl Truth {
         }))
     }
 
-    /// The downtimes that are about a check.
-    pub(crate) fn downtimes_of<'a>(&'a self, entry: &'a CheckEntry) -> impl Iterator<Item = &'a Downtime> {
-        let labels = self.labels(entry);
+    /// The downtimes that are about a check with this confirmed status.
+    pub(crate) fn downtimes_of<'a>(
+        &'a self,
+        entry: &'a CheckEntry,
+        status: Option<Status>,
+    ) -> impl Iterator<Item = &'a Downtime> {
+        let labels = self.labels(entry).map(|labels| labels.with_status(status));
         let downtimes = self.rules.downtimes.values().map(AsRef::as_ref);
         downtimes.filter(move |downtime| labels.is_some_and(|labels| downtime.is_about(&labels)))
     }
