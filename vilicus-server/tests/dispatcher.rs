@@ -559,7 +559,12 @@ async fn a_step_of_an_escalation_says_which_it_is() {
     let mail = bench.channel("mail", |_| {}).await;
     let boss = bench.channel("boss", |_| {}).await;
     let steps = vec![EscalationStep { after: Millis::from_minutes(30), channels: vec![boss] }];
-    bench.route("ops", &[mail], |route| route.escalate = steps).await;
+    bench
+        .route("ops", &[mail], |route| {
+            route.escalate = steps;
+            route.group_interval = Millis::ZERO;
+        })
+        .await;
     let shop = bench.check("shop").await;
     bench.result(shop, Status::Critical).await;
     bench.until_passed("mail", 1).await;
