@@ -107,7 +107,7 @@ where
     phone.id = ChannelId::new(promised(1)).unwrap();
     let mut route = Route::new(RouteId::new(1).unwrap(), "to the phone");
     route.channels = vec![phone.id];
-    let changes = vec![
+    let changes = [
         Change::CreateAgent(Box::new(new)),
         Change::CreateCheck(Box::new(parent)),
         Change::CreateCheck(Box::new(child)),
