@@ -370,10 +370,7 @@ impl Builder {
     fn parts(&self, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> dispatcher::Parts {
         dispatcher::Parts {
             store,
-            notifiers: self
-                .notifiers
-                .clone()
-                .unwrap_or_else(|| notifiers_of(&self.settings, &clock)),
+            notifiers: self.notifiers.clone().unwrap_or_else(|| notifiers_of(&self.settings, &clock)),
             clock,
             public_url: self.settings.public_url.as_ref().map(ToString::to_string),
             standing: Standing::default(),
@@ -394,12 +391,7 @@ impl Builder {
     }
 
     /// The routes, and what they work with.
-    fn router(
-        &self,
-        parts: &dispatcher::Parts,
-        kinds: KindRegistry,
-        vitals: &Vitals,
-    ) -> (Router, AppState) {
+    fn router(&self, parts: &dispatcher::Parts, kinds: KindRegistry, vitals: &Vitals) -> (Router, AppState) {
         let state = self.state(parts, kinds);
         let metrics = Metrics {
             store: parts.store.clone(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vilicus_core::{AgentId, CheckId, CheckResult, Metric, Millis, Timestamp};
 use vilicus_store::engine::Durability;
-use vilicus_store::inventory::{Agent, Check, CheckSettings, Origin};
+use vilicus_store::inventory::{Agent, Check, CheckSettings, DOWN_STATES, Origin};
 use vilicus_store::{Change, EngineStore, Input, Json, Options, Outcome, SledEngine, Store};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -141,6 +141,7 @@ fn agent(number: usize) -> Agent {
         facts: Json::default(),
         ephemeral: false,
         expire_after: None,
+        templates: Vec::new(),
         managed_by: None,
         created_at: START,
         last_checkin: None,
@@ -161,9 +162,11 @@ fn check(agent: AgentId, number: usize) -> Check {
         runbook_url: None,
         depends_on: Vec::new(),
         depends_on_any: Vec::new(),
+        depends_on_states: DOWN_STATES.to_vec(),
         origin: Origin::Server,
         managed_by: None,
         delivered_at: None,
+        ping_key: None,
     }
 }
 

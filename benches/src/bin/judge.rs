@@ -8,7 +8,9 @@ use std::num::NonZeroU64;
 use vilicus_benches::measure;
 use vilicus_core::judge::telling::{self, Occasion, Surroundings};
 use vilicus_core::judge::{self, Input};
-use vilicus_core::{ChannelId, CheckId, CheckResult, CheckState, Metric, Policy, Status, Threshold, Timestamp};
+use vilicus_core::{
+    ChannelId, CheckId, CheckResult, CheckState, Metric, Policy, Status, Threshold, Timestamp,
+};
 
 const DECISIONS: u64 = 5_000_000;
 

@@ -103,7 +103,14 @@ impl AgentBody {
                 &self.guid,
                 &self.tags,
             ),
-            (&self.templates, &self.facts, self.ephemeral, self.expire_after, &self.managed_by, &self.config_etag),
+            (
+                &self.templates,
+                &self.facts,
+                self.ephemeral,
+                self.expire_after,
+                &self.managed_by,
+                &self.config_etag,
+            ),
         ))
     }
 }
@@ -205,7 +212,11 @@ impl AgentInput {
         mistakes.name("/name", &self.name);
         mistakes.span("/check_interval_ms", Millis::new(self.check_interval_ms), Millis::from_secs(1));
         mistakes.tags("/tags", &self.tags);
-        mistakes.require(self.templates.len() <= MAX_TEMPLATES, "/templates", "names more than 100 templates");
+        mistakes.require(
+            self.templates.len() <= MAX_TEMPLATES,
+            "/templates",
+            "names more than 100 templates",
+        );
         if let Some(span) = self.expire_after {
             mistakes.span("/expire_after", span, Millis::from_minutes(1));
         }

@@ -5,7 +5,6 @@
 //! receipt is open too. It ends when the service says so, or with the last of the problems.
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use vilicus_store::outbox::OutboxState;
 use vilicus_store::{Input, StoreError};
 
 use super::{CONCURRENT_TRIES, Parts, TRY_TIMEOUT, channel, retry};
+use crate::server::dropped;
 
 /// A service is asked about one message no more often. *Source:* <https://pushover.net/api/receipts>, which wants this.
 pub const ASK_EVERY: Duration = Duration::from_secs(5);
@@ -222,9 +222,4 @@ async fn ask(notifier: &dyn Notifier, receipt: &Receipt) -> Result<Progress, Not
         Ok(answer) => answer,
         Err(_) => Err(NotifyError::retry(format!("no answer within {} s", TRY_TIMEOUT.as_secs()))),
     }
-}
-
-/// Ends when the other end is dropped.
-fn dropped(mut receiver: watch::Receiver<()>) -> impl Future<Output = ()> {
-    async move { while receiver.changed().await.is_ok() {} }
 }

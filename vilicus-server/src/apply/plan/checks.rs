@@ -207,7 +207,7 @@ impl Planner<'_> {
         let all = found.by_ref().take(input.depends_on.len()).flatten().collect();
         let groups = input.depends_on_any.iter();
         let any = groups.map(|group| found.by_ref().take(group.len()).flatten().collect()).collect();
-        Dependencies { all, any, ..Dependencies::default() }
+        Dependencies { all, any }
     }
 
     /// Names what no check can be.

@@ -203,11 +203,13 @@ impl Declared {
         let environment = |name: &str| std::env::var(name).ok();
         let configuration = apply::read(&self.settings.apply, &environment);
         let configuration = configuration.map_err(|faults| Failure::config(faults.to_string()))?;
-        let options = apply::Options { prune: self.settings.prune, by: "apply".to_owned(), ..Default::default() };
-        let report = apply::apply(&self.api, &configuration, &options).await.map_err(|failure| match failure {
-            apply::Failure::Store(_) => Failure::store(error_chain(&failure)),
-            _ => Failure::config(error_chain(&failure)),
-        })?;
+        let options =
+            apply::Options { prune: self.settings.prune, by: "apply".to_owned(), ..Default::default() };
+        let report =
+            apply::apply(&self.api, &configuration, &options).await.map_err(|failure| match failure {
+                apply::Failure::Store(_) => Failure::store(error_chain(&failure)),
+                _ => Failure::config(error_chain(&failure)),
+            })?;
         tracing::info!(
             created = report.create.len(),
             changed = report.update.len(),
