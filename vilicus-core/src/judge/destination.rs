@@ -196,7 +196,8 @@ impl Candidate<'_> {
         // Lower steps repeat by the step that was reached.
         let repeat = self.route.repeat_interval.filter(|_| self.is_last_of(told))?;
         let last = (around.last_message)(self.channel, &told.group).map_or(told.at, |last| last.max(told.at));
-        Some(last.after(repeat))
+        // News of others in its group puts the repeat off, and not for ever.
+        Some(last.after(repeat).min(told.at.after(repeat.times(2))))
     }
 
     /// Whether no later step that was reached is there to tell this channel again. Steps may have been taken away.

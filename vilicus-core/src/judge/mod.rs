@@ -203,11 +203,10 @@ fn judge_ping(
     result: &CheckResult,
     at: Timestamp,
 ) -> Verdict {
-    let heartbeat = state.heartbeat.get_or_insert_default();
     match (signal, signal.end()) {
-        (Signal::Start, _) => heartbeat.begin(at, rid),
+        (Signal::Start, _) => state.heartbeat.get_or_insert_default().begin(at, rid),
         (_, Some(well)) => {
-            let _ = heartbeat.end(at, rid, well);
+            let _ = state.heartbeat.get_or_insert_default().end(at, rid, well);
             let mut evaluated = status::evaluate(policy, &mut state.memory, result, at);
             evaluated.confirmed = true;
             return note_result(policy, state, evaluated, at, at);

@@ -9,7 +9,7 @@ use vilicus_core::{ChannelId, Downtime, DowntimeId, Inhibition, InhibitionId, Ro
 use crate::embedded::changes::{Changed, free, not_found};
 use crate::embedded::effect::Effect;
 use crate::embedded::unit::Unit;
-use crate::inventory::Template;
+use crate::inventory::{Channel, Template};
 use crate::store::Change;
 
 impl Unit<'_> {
@@ -70,8 +70,13 @@ impl Unit<'_> {
         Ok(id.get())
     }
 
-    /// Takes a channel that is gone out of the routes.
+    /// Takes a channel that is gone out of the routes, and from those that fall back to it.
     pub(crate) fn forget_channel(&mut self, channel: ChannelId) {
+        let falls_back = |other: &&Arc<Channel>| other.fallback == Some(channel);
+        for other in self.truth.channels.values().filter(falls_back).cloned().collect::<Vec<_>>() {
+            let other = Channel { fallback: None, ..Channel::clone(&other) };
+            self.emit(Effect::Channel(Arc::new(other)));
+        }
         let names = |route: &&Route| route.steps().any(|(_, _, channels)| channels.contains(&channel));
         let routes = self.truth.rules.routes().unwrap_or_default();
         for mut route in routes.iter().filter(names).cloned().collect::<Vec<_>>() {

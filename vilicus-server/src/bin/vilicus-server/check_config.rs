@@ -4,7 +4,7 @@
 //! only agents may be there that no file declares, for they enrol by themselves. Then policy tests are run with them.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vilicus_core::result::error_chain;
@@ -36,7 +36,7 @@ pub(crate) async fn run(files: &[PathBuf], tests: &[PathBuf]) -> Result<(), Fail
     if !configurations.is_empty() || !tests.is_empty() {
         match judge_configurations(&configurations, known).await {
             Ok(fits) => {
-                configurations.iter().for_each(fine);
+                configurations.iter().for_each(|file| fine(file));
                 judged = Some(fits);
             }
             Err(mistake) => mistakes.push(mistake),
@@ -49,7 +49,7 @@ pub(crate) async fn run(files: &[PathBuf], tests: &[PathBuf]) -> Result<(), Fail
     }
 }
 
-fn fine(file: &PathBuf) {
+fn fine(file: &Path) {
     // A closed pipe is the reader's choice.
     let _ = writeln!(std::io::stdout(), "{}: ok", file.display());
 }
@@ -58,7 +58,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn judge_settings(file: &PathBuf) -> Result<Settings, String> {
+fn judge_settings(file: &Path) -> Result<Settings, String> {
     let layer = settings::read_file(file).map_err(|error| error_chain(&error))?;
     let settings = Settings::resolve(Layer::default(), layer, &environment);
     settings.map_err(|error| format!("{}: {}", file.display(), error_chain(&error)))
