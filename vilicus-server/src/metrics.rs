@@ -27,6 +27,7 @@ use vilicus_store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::dispatcher::Standing;
 use crate::freshness::Outlook;
+use crate::self_check::GUID;
 use crate::settings::ServerSecret;
 
 /// What `/metrics` reads, and whom it answers.
@@ -168,7 +169,11 @@ impl Metrics {
         for (state, word) in
             [(AgentState::Pending, "pending"), (AgentState::Up, "up"), (AgentState::Down, "down")]
         {
-            let filter = AgentFilter { states: vec![state], ..AgentFilter::default() };
+            let filter = AgentFilter {
+                states: vec![state],
+                but_guid: Some(GUID.to_owned()),
+                ..AgentFilter::default()
+            };
             let count = self.store.agents(&filter, Page { offset: 0, limit: 0 }).await?.total;
             family.get_or_create(&ByState { state: word }).set(number(count));
         }

@@ -70,6 +70,8 @@ pub struct AgentFilter {
     pub hostnames: Vec<String>,
     /// This guid.
     pub guid: Option<String>,
+    /// Any guid but this one.
+    pub but_guid: Option<String>,
     /// One of these states.
     pub states: Vec<AgentState>,
     /// All of these tags.

@@ -23,6 +23,7 @@ use crate::http::json::{Answer, JsonBody, created, from_fields};
 use crate::http::page::{List, Meta};
 use crate::http::path::PathParts;
 use crate::http::query::Query;
+use crate::self_check::GUID;
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -71,11 +72,16 @@ fn filter(caller: &Caller, query: &mut Query) -> Result<Option<AgentFilter>, Pro
         }
     };
     let states = query.any("state").unwrap_or_default();
+    let names = query.any("name").unwrap_or_default();
+    let guid = query.one("guid");
+    // The agent of the server's own checks is no host: it is shown to those who ask for it.
+    let is_asked_for = !ids.is_empty() || !names.is_empty() || guid.is_some();
     Ok(Some(AgentFilter {
         ids,
-        names: query.any("name").unwrap_or_default(),
+        names,
         hostnames: query.any("hostname").unwrap_or_default(),
-        guid: query.one("guid"),
+        guid,
+        but_guid: (!is_asked_for).then(|| GUID.to_owned()),
         states: states.iter().map(|text| agent_state(text)).collect::<Result<_, _>>()?,
         tags: query.each("tag"),
     }))

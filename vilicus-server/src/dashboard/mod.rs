@@ -14,15 +14,17 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
+use vilicus_core::Status;
 use vilicus_core::result::error_chain;
 use vilicus_store::StoreError;
-use vilicus_store::inventory::Role;
+use vilicus_store::inventory::{Agent, Role};
 use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 
 use self::view::Overview;
 use crate::api::AppState;
 use crate::http::Peer;
 use crate::http::auth::{Caller, authenticate};
+use crate::self_check::GUID;
 
 /// What the pages are made of.
 #[derive(Debug, Clone)]
@@ -94,8 +96,11 @@ async fn overview(State(dashboard): State<Dashboard>, parts: Parts) -> Response 
 
 async fn draw(dashboard: &Dashboard, caller: &Caller, parts: &Parts) -> Result<OverviewPage, StoreError> {
     let store = dashboard.api.store();
-    let agents = store.agents(&AgentFilter::default(), Page::ALL).await?.objects;
-    let checks = store.checks(&CheckFilter::default(), Page::ALL).await?.objects;
+    let mut agents = store.agents(&AgentFilter::default(), Page::ALL).await?.objects;
+    let mut checks = store.checks(&CheckFilter::default(), Page::ALL).await?.objects;
+    // That the server is well goes without saying.
+    checks.retain(|view| !is_self_check(&view.agent) || view.state.status.is_some_and(Status::is_problem));
+    agents.retain(|view| !is_self_check(&view.agent) || checks.iter().any(|it| it.agent.id == view.agent.id));
     let channels = store.channels().await?;
     let overview = Overview::new(&agents, &checks, &channels, dashboard.api.clock().now());
     let steps = Steps {
@@ -106,6 +111,11 @@ async fn draw(dashboard: &Dashboard, caller: &Caller, parts: &Parts) -> Result<O
     };
     let steps = (steps.no_other_agent || steps.no_channel).then_some(steps);
     Ok(OverviewPage { overview, steps, user: caller.role().to_string() })
+}
+
+/// Whether an agent only holds the checks that the server makes of itself.
+fn is_self_check(agent: &Agent) -> bool {
+    agent.guid.as_deref() == Some(GUID)
 }
 
 impl Dashboard {

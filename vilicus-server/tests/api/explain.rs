@@ -124,7 +124,10 @@ async fn events_say_in_a_sentence_what_happened_and_are_found_by_their_type() {
         assert_ne!(event["type"], "other", "{event}");
     }
     let states = scene.api.get("/api/v1/event/?type=state&limit=1").await.json();
-    assert_eq!(states["objects"][0]["summary"], "web-1 / disk is CRITICAL, was OK, not confirmed yet: o");
+    assert_eq!(
+        states["objects"][0]["summary"],
+        "web-1 / disk is CRITICAL, was OK, not confirmed yet: o; nobody is told: attempt 1 of 2"
+    );
     let next = scene.api.get(states["meta"]["next"].as_str().unwrap()).await.json();
     assert_eq!(next["objects"][0]["summary"], "web-1 / disk is OK, was PENDING: o");
     let made = scene.api.get("/api/v1/event/?type__in=configuration,channel").await.json();

@@ -41,6 +41,7 @@ impl Truth {
                 && one_of(&filter.names, &agent.name)
                 && one_of(&filter.hostnames, &agent.hostname)
                 && filter.guid.as_ref().is_none_or(|guid| agent.guid.as_ref() == Some(guid))
+                && filter.but_guid.as_ref().is_none_or(|guid| agent.guid.as_ref() != Some(guid))
                 && (filter.states.is_empty() || filter.states.contains(&agent_state(entry)))
                 && filter.tags.iter().all(|tag| agent.tags.contains(tag))
         });

@@ -11,7 +11,8 @@ use super::{Document, Misreading, Reading, Spot, place_at};
 pub(super) fn read(text: &str) -> Reading {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let misreadings = errors.iter().map(|error| misreading(text, error)).collect();
+        let mut misreadings: Vec<Misreading> = errors.iter().map(|error| misreading(text, error)).collect();
+        misreadings.sort_by_key(|misreading| misreading.place);
         return (Vec::new(), misreadings);
     }
     let mut reader =

@@ -294,7 +294,7 @@ mod tests {
     fn every_mistake_has_its_place() {
         for (text, place, words) in [
             ("a: 1\na: 2", "2:1", "stands twice"),
-            ("a: [1", "1:", ""),
+            ("a: [1", "2:1", "expected"),
             ("a: \"\u{1}\"", "1:5", "control"),
             ("a: b\0c", "1:5", "control"),
             ("- 1", "1:1", "expected a map"),
