@@ -283,7 +283,8 @@ async fn a_slow_disk_is_told() {
     bench.disk.permit(None);
     assert!(told, "{:?}", bench.remote.titles("mail"));
     let took = bench.hand.clock.monotonic() - began;
-    assert!(took <= TURNS_WITHIN + secs(18), "what tells it is written as slowly: {took:?}");
+    // How many writes share the way of the telling differs from run to run.
+    assert!(took <= TURNS_WITHIN + secs(60), "what tells it is written as slowly: {took:?}");
     bench.end().await;
 }
 
