@@ -1,6 +1,6 @@
 //! The judge over stored history: what would have been told under another policy.
 //!
-//! [`Replay`] is fed the results of one check, oldest first, and passes them through the same [`judge`](crate::judge)
+//! [`Replay`] is fed the results of one check, oldest first, and passes them through the same [`judge`]
 //! and the same [`look`](telling::look) that judged them when they came, with a state of its own. What time alone makes
 //! due between two results happens in between: repeats, escalations, schedules that open, ends of downtimes and
 //! acknowledgements, results that stay out. [`Setting`] says what else was so at the time.

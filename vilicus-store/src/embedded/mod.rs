@@ -45,6 +45,7 @@ mod rule_changes;
 mod rules;
 mod samples;
 mod shared;
+mod surroundings;
 mod telling;
 mod trail;
 mod truth;

@@ -10,7 +10,7 @@ use vilicus_core::{
 use crate::embedded::history::{self, Span};
 use crate::embedded::rollup;
 use crate::embedded::shared::Shared;
-use crate::embedded::telling::World;
+use crate::embedded::surroundings::World;
 use crate::embedded::trail::{self, Entry, Range, Trail};
 use crate::embedded::truth::{AgentEntry, CheckEntry, Truth};
 use crate::embedded::words::{no_contact, no_ping, no_result};

@@ -1,6 +1,7 @@
 //! All that the store knows, in memory. One thread changes it, by effects alone; everyone reads it.
 
 mod deadlines;
+mod rules;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use vilicus_core::judge::status;
 use vilicus_core::schedule::Expectation;
 use vilicus_core::state::Told;
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, Labels, Millis, Policy, Timestamp, TokenId,
+    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, Millis, Policy, Timestamp, TokenId,
 };
 
 use crate::embedded::deadlines::Deadlines;
@@ -215,88 +216,6 @@ impl Truth {
             Effect::Token(token) => self.put_token(token),
             Effect::TokenGone(id) => self.remove_token(id),
             rule => self.apply_rule(rule),
-        }
-    }
-
-    /// Effects on what is configured of telling.
-    fn apply_rule(&mut self, effect: Effect) {
-        match effect {
-            Effect::Route(route) => {
-                self.ids.route = self.ids.route.max(route.id.get());
-                self.rules.put_route(Arc::unwrap_or_clone(route));
-            }
-            Effect::RouteGone(id) => self.rules.remove_route(id),
-            Effect::Downtime(downtime) => {
-                self.ids.downtime = self.ids.downtime.max(downtime.id.get());
-                self.rules.downtimes.insert(downtime.id, downtime);
-            }
-            Effect::DowntimeGone(id) => self.rules.remove_downtime(id),
-            Effect::DowntimeTurn { downtime, open: true } => {
-                self.rules.open.insert(downtime);
-            }
-            Effect::DowntimeTurn { downtime, open: false } => {
-                self.rules.open.remove(&downtime);
-            }
-            Effect::Inhibition(inhibition) => {
-                self.ids.inhibition = self.ids.inhibition.max(inhibition.id.get());
-                self.rules.inhibitions.insert(inhibition.id, inhibition);
-                self.index_sources();
-            }
-            Effect::InhibitionGone(id) => {
-                self.rules.inhibitions.remove(&id);
-                self.index_sources();
-            }
-            Effect::Template(template) => {
-                self.ids.template = self.ids.template.max(template.id.get());
-                self.rules.templates.insert(template.id, template);
-            }
-            Effect::TemplateGone(id) => {
-                self.rules.templates.remove(&id);
-            }
-            Effect::GroupClock { channel, group, last } => self.problems.restore_clock(channel, &group, last),
-            // All others are carried out by `apply`.
-            _ => {}
-        }
-    }
-
-    /// What a check is called in messages: the same whatever its name.
-    pub(crate) fn subject(&self, check: CheckId) -> String {
-        format!("{}-check-{check}", self.instance)
-    }
-
-    /// What matchers look at in a check; `None` when its agent is not there.
-    pub(crate) fn labels<'a>(&'a self, entry: &'a CheckEntry) -> Option<Labels<'a>> {
-        let agent = self.agents.get(&entry.check.agent)?;
-        Some(Labels {
-            agent: &agent.agent.name,
-            check: &entry.check.name,
-            kind: &entry.check.kind,
-            status: entry.state.hard_status,
-            agent_tags: &agent.agent.tags,
-            check_tags: &entry.check.tags,
-        })
-    }
-
-    /// Notes what a check holds by its problem. Says whether it no longer holds something that it held.
-    pub(crate) fn index_source(&mut self, id: CheckId) -> bool {
-        let Some(entry) = self.checks.get(&id) else { return false };
-        let labels = match self.agents.get(&entry.check.agent) {
-            Some(agent) if entry.state.has_hard_problem() && entry.check.enabled => Some(Labels {
-                agent: &agent.agent.name,
-                check: &entry.check.name,
-                kind: &entry.check.kind,
-                status: entry.state.hard_status,
-                agent_tags: &agent.agent.tags,
-                check_tags: &entry.check.tags,
-            }),
-            _ => None,
-        };
-        self.problems.note_source(id, labels, &self.rules.inhibitions)
-    }
-
-    fn index_sources(&mut self) {
-        for id in self.problems.open.iter().copied().collect::<Vec<_>>() {
-            self.index_source(id);
         }
     }
 
