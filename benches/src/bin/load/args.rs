@@ -1,0 +1,109 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Loads a vilicus server, and measures it.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Report results from many agents, and measure
+    ///
+    /// A server allows each agent's token 5,000 requests a second. Few agents with single results meet that limit and
+    /// are answered 429; start the server with VILICUS_AGENT_REQUESTS_PER_SECOND=1000000 and
+    /// VILICUS_AGENT_REQUESTS_BURST=1000000 then.
+    Run(Box<RunArgs>),
+    /// Look whether everything that a ledger holds is in the server's history
+    Verify(VerifyArgs),
+}
+
+/// Where the server is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The server's address
+    #[arg(long, default_value = "http://127.0.0.1:8080", env = "VILICUS_URL")]
+    pub(crate) url: String,
+    /// The certificate authority to trust, PEM; for https
+    #[arg(long, value_name = "FILE", env = "VILICUS_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The enrolment token
+    #[arg(long, env = "VILICUS_ENROLL_TOKEN", hide_env_values = true)]
+    pub(crate) enroll_token: Option<String>,
+    /// Reuse the agents in this file, or enrol and keep them there; it holds their tokens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fleet: Option<PathBuf>,
+    /// How many agents
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) agents: usize,
+    /// How many checks, of all agents together
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) checks: usize,
+    /// How many connections; each reports for its share of the agents, turn by turn
+    #[arg(long, default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Results a request
+    #[arg(long, default_value_t = 100)]
+    pub(crate) batch: usize,
+    /// One result a request, not as a batch
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) single: bool,
+    /// Results a second, of all agents together, however long answers take [default: the next request follows the
+    /// answer]
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// A text that changes with each result
+    #[arg(long)]
+    pub(crate) changing: bool,
+    /// The share of results that are CRITICAL, from 0 to 1
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) failing: f64,
+    /// How long to measure, in seconds
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// How long to warm up before, in seconds
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) warm_up: f64,
+    /// Send so many results, without warming up, instead of for so many seconds
+    #[arg(long, conflicts_with_all = ["seconds", "warm_up"])]
+    pub(crate) count: Option<u64>,
+    /// How many threads send
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// The server's process, for what it costs
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+    /// Write down here what was acknowledged, for 'load verify'
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The token of an admin, or of one who may read
+    #[arg(long, env = "VILICUS_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) admin_token: String,
+    /// What was acknowledged
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: PathBuf,
+    /// Look only at each so-many-th check
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) each: u64,
+}

@@ -1,0 +1,79 @@
+//! What a process has cost so far: processor time and memory, as Linux tells.
+
+use std::fs;
+
+use crate::Failure;
+
+/// The clock ticks of `/proc/PID/stat` in a second, on every Linux that matters.
+const TICKS: f64 = 100.0;
+
+/// The memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// What is resident, shared pages counted in full.
+    pub rss: u64,
+    /// What is resident, shared pages counted by share.
+    pub pss: u64,
+}
+
+/// The processor time of a process and of its threads, in seconds.
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    ticks_of(&stat).map(|ticks| ticks as f64 / TICKS).ok_or_else(|| format!("{path} says: {stat}").into())
+}
+
+/// User and system time together; the name in parentheses may hold anything.
+fn ticks_of(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(ticks()? + ticks()?)
+}
+
+/// The memory of a process.
+///
+/// # Errors
+/// There is no such process, or it is somebody else's.
+pub fn memory(pid: u32) -> Result<Memory, Failure> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let rollup = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    memory_of(&rollup).ok_or_else(|| format!("{path} says: {rollup}").into())
+}
+
+fn memory_of(rollup: &str) -> Option<Memory> {
+    let bytes = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    Some(Memory { rss: bytes("Rss:")?, pss: bytes("Pss:")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_user_and_system_whatever_the_name() {
+        let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 250 150 7 9 20 0 4 0 1 2 3";
+        assert_eq!(ticks_of(stat), Some(400));
+        assert_eq!(ticks_of("42 (x) S 1"), None);
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let rollup = "55 ffff ---p 00 [rollup]\nRss:    2048 kB\nPss:    1000 kB\nPss_Dirty:  7 kB\n";
+        assert_eq!(memory_of(rollup), Some(Memory { rss: 2048 << 10, pss: 1000 << 10 }));
+        assert_eq!(memory_of("Rss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn this_process_can_be_asked() {
+        let pid = std::process::id();
+        assert!(cpu_seconds(pid).unwrap() >= 0.0);
+        assert!(memory(pid).unwrap().rss > 0);
+    }
+}

@@ -1,0 +1,54 @@
+//! What happened to the machine between two moments: what the server, and the generator, spent.
+
+use serde::Serialize;
+
+use crate::process::{Memory, cpu_seconds, memory};
+use crate::{Failure, disk};
+
+/// What was spent up to a moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    server: Option<f64>,
+    own: f64,
+    written: u64,
+}
+
+/// What was spent between two moments.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Usage {
+    /// The processor time of the server, in seconds.
+    pub server_cpu_s: Option<f64>,
+    /// That of this process.
+    pub own_cpu_s: f64,
+    /// The bytes that were written to all disks.
+    pub disk_bytes: u64,
+    /// The memory of the server at the end.
+    pub memory: Option<Memory>,
+}
+
+impl Reading {
+    /// What was spent up to now, by the server with this process id if one is given.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn take(server: Option<u32>) -> Result<Self, Failure> {
+        Ok(Self {
+            server: server.map(cpu_seconds).transpose()?,
+            own: cpu_seconds(std::process::id())?,
+            written: disk::bytes_written()?,
+        })
+    }
+
+    /// What was spent from this moment to a later one.
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub fn until(&self, later: &Self, server: Option<u32>) -> Result<Usage, Failure> {
+        Ok(Usage {
+            server_cpu_s: self.server.zip(later.server).map(|(before, after)| after - before),
+            own_cpu_s: later.own - self.own,
+            disk_bytes: later.written.saturating_sub(self.written),
+            memory: server.map(memory).transpose()?,
+        })
+    }
+}
