@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+pub mod alarm;
 pub mod body;
 pub mod clock;
 pub mod connection;
@@ -19,7 +20,10 @@ pub mod ledger;
 pub mod pace;
 pub mod process;
 pub mod reporter;
+pub mod server;
+pub mod spawn;
 pub mod usage;
+pub mod webhook;
 
 /// What can go wrong in a bench ends it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

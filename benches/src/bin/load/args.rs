@@ -22,6 +22,12 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Look whether everything that a ledger holds is in the server's history
     Verify(VerifyArgs),
+    /// Measure from a bad result to the message about it, one at a time
+    ///
+    /// The server must have no routes and no other channels: it would tell them too.
+    AlertLatency(LatencyArgs),
+    /// Let many checks fail at once, and measure until all are told: without a route, and grouped by one
+    Storm(StormArgs),
 }
 
 /// Where the server is.
@@ -106,4 +112,37 @@ pub(crate) struct VerifyArgs {
     /// Look only at each so-many-th check
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) each: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AlertArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The token of an admin: a channel is made, and removed again
+    #[arg(long, env = "VILICUS_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) admin_token: String,
+    /// The enrolment token
+    #[arg(long, env = "VILICUS_ENROLL_TOKEN", hide_env_values = true)]
+    pub(crate) enroll_token: String,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LatencyArgs {
+    #[command(flatten)]
+    pub(crate) alert: AlertArgs,
+    /// How many results, after a tenth of them for warming up
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) count: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StormArgs {
+    #[command(flatten)]
+    pub(crate) alert: AlertArgs,
+    /// How many checks fail; an agent has at most 1,000
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) checks: usize,
 }

@@ -8,6 +8,7 @@
 //! cargo run --release -p vilicus-benches --bin load -- run --url http://127.0.0.1:8080 --help
 //! ```
 
+mod alert;
 mod args;
 mod report;
 mod run;
@@ -22,5 +23,7 @@ fn main() -> Result<(), Failure> {
     match Args::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::AlertLatency(args) => alert::latency(&args),
+        Command::Storm(args) => alert::storm(&args),
     }
 }

@@ -1,0 +1,109 @@
+//! A program that runs beside the bench, on loopback and in a folder of its own, and ends with it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::{Failure, clock};
+
+/// How long a program may take to begin.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running program. It is ended, and its folder removed, when this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Program {
+    /// Starts a command; what it says goes into the file `log` of its folder.
+    ///
+    /// # Errors
+    /// There is no such program.
+    pub fn start(mut command: Command, folder: TempDir) -> Result<Self, Failure> {
+        let log = std::fs::File::create(folder.path().join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self { child, folder })
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until something can be had of it.
+    ///
+    /// # Errors
+    /// It ended, or took longer than a minute; with what it said.
+    pub fn wait_for<T>(&mut self, mut look: impl FnMut(&Self) -> Option<T>) -> Result<T, Failure> {
+        let begin = clock::now();
+        loop {
+            if let Some(found) = look(self) {
+                return Ok(found);
+            }
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || begin.elapsed() > PATIENCE {
+                return Err(format!("it did not begin ({ended:?}): {}", self.log()).into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it takes connections at this port.
+    ///
+    /// # Errors
+    /// It ended, or took longer than a minute.
+    pub fn wait_for_port(&mut self, port: u16) -> Result<(), Failure> {
+        self.wait_for(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()).map(drop)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port on loopback that nobody uses now.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ends_at_once_is_an_error_with_what_it_said() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such setting; exit 3"]);
+        let mut program = Program::start(command, tempfile::tempdir().unwrap()).unwrap();
+        let error = program.wait_for(|_| None::<()>).unwrap_err().to_string();
+        assert!(error.contains("no such setting"), "{error}");
+    }
+}
