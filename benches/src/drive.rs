@@ -96,6 +96,18 @@ impl Measured {
         Ok(())
     }
 
+    /// Everything was taken.
+    ///
+    /// # Errors
+    /// Something was refused, or broke, or nothing was sent.
+    pub fn untroubled(&self) -> Result<(), Failure> {
+        match &self.trouble {
+            Some(trouble) => Err(format!("not everything was taken: {trouble}").into()),
+            None if self.results == 0 => Err("nothing was taken".into()),
+            None => Ok(()),
+        }
+    }
+
     /// Results a second.
     #[must_use]
     pub fn per_second(&self) -> f64 {

@@ -26,6 +26,28 @@ pub fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
     ticks_of(&stat).map(|ticks| ticks as f64 / TICKS).ok_or_else(|| format!("{path} says: {stat}").into())
 }
 
+/// The processor time of a process and of its living children, in seconds.
+///
+/// # Errors
+/// There is no such process.
+pub fn family_cpu_seconds(pid: u32) -> Result<f64, Failure> {
+    let mut total = cpu_seconds(pid)?;
+    for entry in fs::read_dir("/proc")? {
+        let Some(Ok(child)) = entry?.file_name().to_str().map(str::parse::<u32>) else { continue };
+        // Others may end while we look.
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        if parent_of(&stat) == Some(pid) {
+            total += ticks_of(&stat).unwrap_or_default() as f64 / TICKS;
+        }
+    }
+    Ok(total)
+}
+
+fn parent_of(stat: &str) -> Option<u32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// User and system time together; the name in parentheses may hold anything.
 fn ticks_of(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
@@ -60,6 +82,7 @@ mod tests {
     fn processor_time_is_user_and_system_whatever_the_name() {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 250 150 7 9 20 0 4 0 1 2 3";
         assert_eq!(ticks_of(stat), Some(400));
+        assert_eq!(parent_of(stat), Some(1));
         assert_eq!(ticks_of("42 (x) S 1"), None);
     }
 

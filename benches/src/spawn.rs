@@ -69,6 +69,21 @@ impl Program {
         }
     }
 
+    /// Waits until it has ended, as it was asked to.
+    ///
+    /// # Errors
+    /// It goes on for longer than a minute; then it is ended the hard way.
+    pub fn wait_for_end(mut self) -> Result<(), Failure> {
+        let begin = clock::now();
+        while self.child.try_wait()?.is_none() {
+            if begin.elapsed() > PATIENCE {
+                return Err("it does not end".into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Waits until it takes connections at this port.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::drive::Measured;
 use crate::process::{Memory, cpu_seconds, memory};
 use crate::{Failure, disk};
 
@@ -51,4 +52,42 @@ impl Reading {
             memory: server.map(memory).transpose()?,
         })
     }
+}
+
+/// What a load came to, in the figures that systems are compared by.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// Results a second.
+    pub per_second: f64,
+    /// The processor time of the server for a million results, in seconds.
+    pub cpu_s_per_million: f64,
+    /// The bytes that were written to all disks for a result.
+    pub bytes_per_result: f64,
+    /// The 99th percentile of an answer, in milliseconds.
+    pub p99_ms: f64,
+}
+
+/// Drives a server, and watches what its process spends meanwhile.
+///
+/// # Errors
+/// The server ended, or refused something: then the figures would be no measure.
+pub fn watched(
+    server: u32,
+    load: impl FnOnce(&mut dyn FnMut() -> Result<(), Failure>) -> Result<Measured, Failure>,
+) -> Result<Cost, Failure> {
+    let mut readings = Vec::with_capacity(2);
+    let measured = load(&mut || {
+        readings.push(Reading::take(Some(server))?);
+        Ok(())
+    })?;
+    measured.untroubled()?;
+    let [before, after] = readings[..] else { return Err("the run was not marked twice".into()) };
+    let usage = before.until(&after, Some(server))?;
+    let results = measured.results as f64;
+    Ok(Cost {
+        per_second: measured.per_second(),
+        cpu_s_per_million: usage.server_cpu_s.unwrap_or_default() * 1e6 / results,
+        bytes_per_result: usage.disk_bytes as f64 / results,
+        p99_ms: measured.latencies.summary().p99_ms,
+    })
 }

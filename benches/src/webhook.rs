@@ -35,14 +35,16 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// How many alerts it tells of: ours list them as `items`, Alertmanager's as `alerts`.
+    /// How many alerts it tells of: ours list the first as `items` and count the rest as `more`, Alertmanager lists
+    /// all as `alerts`.
     ///
     /// # Errors
     /// It is no JSON.
     pub fn alerts(&self) -> Result<usize, Failure> {
         let body: Value = serde_json::from_slice(&self.body)?;
         let list = ["items", "alerts"].iter().find_map(|name| body[*name].as_array());
-        Ok(list.map_or(1, |list| list.len().max(1)))
+        let more = usize::try_from(body["more"].as_u64().unwrap_or(0))?;
+        Ok(list.map_or(1, |list| list.len().max(1)) + more)
     }
 }
 
@@ -96,4 +98,22 @@ async fn serve(stream: TcpStream, note: UnboundedSender<Arrival>) {
     });
     // A sender that breaks off sends again.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_counted_in_both_dialects() {
+        for (body, count) in [
+            (r#"{"items": [{}, {}], "more": 980}"#, 982),
+            (r#"{"items": [{}]}"#, 1),
+            (r#"{"alerts": [{}, {}, {}]}"#, 3),
+            (r#"{"text": "other"}"#, 1),
+        ] {
+            let arrival = Arrival { at: clock::now(), body: body.into() };
+            assert_eq!(arrival.alerts().unwrap(), count, "{body}");
+        }
+    }
 }

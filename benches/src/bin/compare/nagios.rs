@@ -1,0 +1,147 @@
+//! Nagios 4, fed with passive results through its command pipe. It keeps nothing durable, and logs none of them here.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use vilicus_benches::drive::Until;
+use vilicus_benches::process::family_cpu_seconds;
+use vilicus_benches::spawn::Program;
+use vilicus_benches::{Failure, clock};
+
+use crate::table::{Figures, Work};
+use crate::{CHECKS, Setting};
+
+const NAME: &str = "nagios";
+/// Of each [`CHECKS`] services; more make its start slow, and the figure hardly differs.
+const HOSTS: usize = 100;
+/// The host whose one problem tells that everything before it was taken.
+const LAST: &str = "the-last";
+
+pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Failure> {
+    let mut nagios = start()?;
+    let begin = clock::now();
+    let span = if let Until::For(span) = setting.plan.until { span } else { Duration::from_secs(5) };
+    let before = family_cpu_seconds(nagios.pid())?;
+    let written = write(nagios.folder(), begin + span)?;
+    nagios.wait_for(|nagios| {
+        let log = fs::read_to_string(nagios.folder().join("nagios.log")).ok()?;
+        log.contains(&format!("SERVICE ALERT: {LAST};")).then_some(())
+    })?;
+    let took = begin.elapsed();
+    let cpu = family_cpu_seconds(nagios.pid())? - before;
+    figures.put(NAME, Work::Batches, written as f64 / took.as_secs_f64());
+    figures.put(NAME, Work::BatchCpu, cpu * 1e6 / written as f64);
+    // Asked to, it takes its workers with it.
+    Command::new("kill").arg(nagios.pid().to_string()).status()?;
+    nagios.wait_for_end()
+}
+
+/// Writes results to the pipe until then, and one that shows in the log; how many.
+fn write(folder: &Path, until: Instant) -> Result<usize, Failure> {
+    let mut pipe = OpenOptions::new().write(true).open(folder.join("nagios.cmd"))?;
+    let mut written = 0;
+    while clock::now() < until {
+        for host in 0..HOSTS {
+            let mut lines = String::new();
+            let at = clock::unix_ms() / 1000;
+            for service in 0..CHECKS {
+                let value = (host * 31 + service * 17 + written) % 1000;
+                let (whole, tenth) = (value / 10, value % 10);
+                writeln!(
+                    lines,
+                    "[{at}] PROCESS_SERVICE_CHECK_RESULT;host-{host};check-{service};0;usage is fine, on all 8 cores|usage={whole}.{tenth}%"
+                )?;
+            }
+            pipe.write_all(lines.as_bytes())?;
+        }
+        written += HOSTS * CHECKS;
+    }
+    let at = clock::unix_ms() / 1000;
+    writeln!(pipe, "[{at}] PROCESS_SERVICE_CHECK_RESULT;{LAST};check-0;2;everything was taken")?;
+    Ok(written)
+}
+
+fn start() -> Result<Program, Failure> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir(folder.path().join("spool"))?;
+    fs::write(folder.path().join("objects.cfg"), objects()?)?;
+    fs::write(folder.path().join("nagios.cfg"), config(folder.path()))?;
+    let mut command = Command::new("nagios4");
+    command.arg(folder.path().join("nagios.cfg"));
+    let mut nagios = Program::start(command, folder)?;
+    nagios.wait_for(|nagios| {
+        let pipe = fs::metadata(nagios.folder().join("nagios.cmd")).ok()?;
+        let log = fs::read_to_string(nagios.folder().join("nagios.log")).ok()?;
+        (pipe.file_type().is_fifo() && log.contains("Successfully launched command file worker"))
+            .then_some(())
+    })?;
+    Ok(nagios)
+}
+
+fn config(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "cfg_file={folder}/objects.cfg
+log_file={folder}/nagios.log
+command_file={folder}/nagios.cmd
+lock_file={folder}/nagios.pid
+temp_file={folder}/nagios.tmp
+temp_path={folder}
+check_result_path={folder}/spool
+status_file={folder}/status.dat
+object_cache_file={folder}/objects.cache
+precached_object_file={folder}/objects.precache
+state_retention_file={folder}/retention.dat
+query_socket={folder}/nagios.qh
+nagios_user=root
+nagios_group=root
+check_external_commands=1
+accept_passive_service_checks=1
+execute_service_checks=0
+execute_host_checks=0
+check_service_freshness=0
+enable_notifications=0
+enable_event_handlers=0
+log_passive_checks=0
+log_external_commands=0
+log_current_states=0
+use_syslog=0
+status_update_interval=10
+check_for_updates=0
+"
+    )
+}
+
+fn objects() -> Result<String, Failure> {
+    let mut text = String::from(
+        "define timeperiod {\n timeperiod_name always\n alias always\n}
+define command {\n command_name nothing\n command_line /bin/true\n}
+define contact {\n contact_name nobody\n host_notifications_enabled 0\n service_notifications_enabled 0
+ host_notification_period always\n service_notification_period always
+ host_notification_commands nothing\n service_notification_commands nothing\n}
+",
+    );
+    for host in 0..HOSTS {
+        push_host(&mut text, &format!("host-{host}"), CHECKS)?;
+    }
+    push_host(&mut text, LAST, 1)?;
+    Ok(text)
+}
+
+fn push_host(text: &mut String, host: &str, services: usize) -> Result<(), Failure> {
+    const REST: &str = "max_check_attempts 1\n check_period always\n contacts nobody\n active_checks_enabled 0\n \
+                        check_command nothing\n}";
+    writeln!(text, "define host {{\n host_name {host}\n address 127.0.0.1\n {REST}")?;
+    for service in 0..services {
+        writeln!(
+            text,
+            "define service {{\n host_name {host}\n service_description check-{service}\n is_volatile 0\n {REST}"
+        )?;
+    }
+    Ok(())
+}
