@@ -336,8 +336,12 @@ pub(crate) fn notifications(
         };
         truth.queue.rows().filter(in_range).filter(about).filter(|row| wanted(row)).cloned().collect()
     };
-    // Also those whose end is not durable yet: they wait no longer, and must not be out of sight meanwhile.
-    let mut rows = entries(shared, engine, &range, query.limit, u64::MAX, &wanted, |truth| &truth.finished)?;
+    let mut rows = if query.states.iter().any(|state| state != "pending") || query.states.is_empty() {
+        // Also those whose end is not durable yet: they wait no longer, and must not be out of sight meanwhile.
+        entries(shared, engine, &range, query.limit, u64::MAX, &wanted, |truth| &truth.finished)?
+    } else {
+        Vec::new()
+    };
     rows.extend(pending);
     // A message that was finished in between is found twice: the later word counts, and sorting is stable.
     rows.sort_by_key(|row| row.id);
