@@ -63,9 +63,10 @@ pub(super) fn find<'a>(
         None => implicit(around, state, status, again, trace, &mut found),
         Some(routes) => {
             let labels = around.labels.with_status(Some(status));
-            let mut any = false;
+            let (mut any, mut leads) = (false, false);
             for route in taken(routes, labels) {
                 any = true;
+                leads |= leads_to(route, around.channels);
                 trace.note_of((Some(route.id), None), Gate::Route, true, || {
                     format!("route '{}' matches", route.name).into()
                 });
@@ -73,11 +74,20 @@ pub(super) fn find<'a>(
             }
             if !any {
                 trace.note(Gate::Route, false, || "no route matches".into());
+            } else if !leads {
+                trace.note(Gate::Route, false, || "no route that matches has a channel that is switched on".into());
+            }
+            if !leads {
                 found.hold = Some(Hold::NoRoute);
             }
         }
     }
     found
+}
+
+/// Whether a step of the route tells a channel that is switched on; `channels` are in order.
+fn leads_to(route: &Route, channels: &[ChannelId]) -> bool {
+    route.steps().any(|(.., own)| own.iter().any(|channel| channels.binary_search(channel).is_ok()))
 }
 
 /// With no routes, every channel is told of everything.
