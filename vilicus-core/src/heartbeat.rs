@@ -173,7 +173,7 @@ mod tests {
             (serde_json::json!({"period": "1ms"}), Some("at least")),
             (serde_json::json!({"period": "1h", "timezone": "UTC"}), Some("belongs to 'cron'")),
             (serde_json::json!({"cron": "0 0 30 2 *"}), Some("never")),
-            (serde_json::json!({"cron": "0 3 * * *", "timezone": "Berlin"}), Some("timezone: ")),
+            (serde_json::json!({"cron": "0 3 * * *", "timezone": "Berlin"}), Some("zone")),
         ] {
             let read: HeartbeatParams = crate::params::parse(&params).unwrap();
             match (read.expectation(), mistake) {

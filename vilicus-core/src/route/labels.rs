@@ -113,6 +113,9 @@ mod tests {
     #[test]
     fn one_value_in_common_is_enough() {
         let tags = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        fn labels(agent_tags: &[String]) -> Labels<'_> {
+            Labels { agent: "web-1", check: "disk", kind: "disk", status: None, agent_tags, check_tags: &[] }
+        }
         for (one, other, name, shared) in [
             (&["x", "prod"][..], &["prod", "y"][..], "tag", true),
             (&["x"], &["y"], "tag", false),
@@ -124,8 +127,7 @@ mod tests {
             (&[], &["site="], "site", true),
         ] {
             let (one, other) = (tags(one), tags(other));
-            let of = |tags| Labels { agent_tags: tags, ..LABELS };
-            assert_eq!(of(&one).shares(&of(&other), name), shared, "{one:?} {other:?} {name}");
+            assert_eq!(labels(&one).shares(&labels(&other), name), shared, "{one:?} {other:?} {name}");
         }
     }
 }
