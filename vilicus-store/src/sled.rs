@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -22,6 +23,9 @@ const MAX_VALUE: usize = 24 * 1024;
 const CACHE: u64 = 8 * 1024 * 1024;
 /// Partitions that are open at the same time; the one unused for longest is closed first.
 const MAX_OPEN: usize = 8;
+/// sled counts its cache in bytes as they are on disk, and small entries take ten times as much in memory. A database is
+/// closed, and opened again at its next use, when so many were written to it.
+const MAX_WRITTEN: usize = 50_000;
 /// A database that was just closed may hold its lock for a moment longer: so many tries, this far apart.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -49,6 +53,8 @@ struct Database {
     tree: sled::Db,
     /// Our own descriptor of sled's file: its flush ends in `sync_file_range`, which does not survive loss of power.
     file: File,
+    /// How many entries were written since it was opened.
+    written: AtomicUsize,
 }
 
 impl SledEngine {
@@ -109,7 +115,7 @@ impl SledEngine {
             sync_directory(&path)?;
             sync_directory(&self.directory)?;
         }
-        Ok(Database { tree, file })
+        Ok(Database { tree, file, written: AtomicUsize::new(0) })
     }
 }
 
@@ -134,6 +140,7 @@ impl Opened {
 impl Engine for SledEngine {
     fn write(&self, partition: &str, writes: Vec<Write>, durability: Durability) -> Result<(), EngineError> {
         let database = self.database(&mut self.opened(), partition)?;
+        let count = writes.len();
         let mut batch = sled::Batch::default();
         for (key, value) in writes {
             match value {
@@ -146,6 +153,9 @@ impl Engine for SledEngine {
         database.tree.flush().map_err(wrong)?;
         if durability == Durability::Power {
             database.file.sync_data().map_err(|error| failed("syncing", &self.path(partition), error))?;
+        }
+        if database.written.fetch_add(count, Ordering::Relaxed) + count > MAX_WRITTEN {
+            self.opened().databases.remove(partition);
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use vilicus_core::{CheckId, Timestamp};
 use crate::embedded::chunk::write_number;
 use crate::embedded::period;
 use crate::embedded::record;
-use crate::embedded::rollup;
 use crate::embedded::samples::Sealed;
 use crate::embedded::shared::Disk;
 use crate::engine::{Durability, Engine, EngineError, Scan, Write};
@@ -41,7 +40,7 @@ pub(crate) fn save(
         let kind = if chunk.late { LATE } else { IN_ORDER };
         let writes_of = writes.entry(partition).or_default();
         put(writes_of, kind, chunk.check, chunk.first, &encode(chunk), engine.max_value());
-        if let Some(rollup) = chunk.rows().ok().and_then(|rows| rollup::roll_up(&rows)) {
+        if let Ok(Some(rollup)) = chunk.rollup() {
             let payload = postcard::to_allocvec(&rollup).unwrap_or_default();
             let partition = period::month_partition(ROLLUP, chunk.first);
             let writes_of = writes.entry(partition).or_default();

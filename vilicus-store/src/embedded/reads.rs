@@ -80,7 +80,7 @@ impl Truth {
         } else if agent.silent && is_own {
             Some(Arc::new(no_contact(&agent.contact)))
         } else {
-            entry.last.clone()
+            entry.last_result()
         }
     }
 
@@ -104,7 +104,7 @@ impl Truth {
 
     /// The newest message that told a channel of each problem that is open and that it knows of.
     pub(crate) fn told(&self, channel: ChannelId) -> Vec<(CheckId, NotificationId)> {
-        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id)).map(AsRef::as_ref);
+        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id));
         let newest = |entry: &CheckEntry| {
             let told = entry.state.told(channel).filter(|_| entry.state.has_hard_problem())?;
             Some((entry.check.id, *told.messages.last()?))
@@ -139,7 +139,7 @@ impl Truth {
 
     /// The checks of an agent that shall run sooner than their interval says.
     pub(crate) fn runs(&self, agent: AgentId, now: Timestamp) -> Vec<Run> {
-        let checks = self.families.get(&agent).into_iter().flat_map(|family| &family.checks);
+        let checks = self.families.get(&agent).into_iter().flat_map(|family| &family.restless);
         let entries = checks.filter_map(|id| self.checks.get(id));
         let wanted = entries.filter(|entry| entry.check.enabled && entry.check.runs_on_agent());
         wanted

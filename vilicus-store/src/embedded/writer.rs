@@ -56,6 +56,12 @@ pub(crate) struct CommitJob {
     pub(crate) reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
 }
 
+impl CommitJob {
+    fn weight(&self) -> usize {
+        self.inputs.iter().map(Input::weight).sum()
+    }
+}
+
 type Answer = Result<Vec<Outcome>, (usize, Refusal)>;
 
 /// The thread's own things.
@@ -196,11 +202,11 @@ impl<E: Engine> Writer<E> {
 impl<E: Engine> Writer<E> {
     fn take_group(&mut self, first: CommitJob) {
         if let Some(fault) = &self.fault {
-            self.shared.queued.fetch_sub(first.inputs.len(), Ordering::Relaxed);
+            self.shared.queued.fetch_sub(first.weight(), Ordering::Relaxed);
             let _ = first.reply.send(Err(unwritable(fault)));
             return;
         }
-        let mut inputs = first.inputs.len();
+        let mut inputs = first.weight();
         let mut group = vec![first];
         let mut patience = if self.last_group > 1 { GATHER_PARTS } else { 0 };
         while inputs < GROUP {
@@ -218,7 +224,7 @@ impl<E: Engine> Writer<E> {
             };
             match job {
                 Job::Commit(commit) => {
-                    inputs += commit.inputs.len();
+                    inputs += commit.weight();
                     group.push(commit);
                 }
                 other => {
@@ -238,16 +244,16 @@ impl<E: Engine> Writer<E> {
         self.payload.clear();
         let mut answers = Vec::with_capacity(group.len());
         let mut broken = false;
-        {
-            let mut truth = self.shared.write();
+        for job in group {
+            self.now = self.now.max(job.now);
             let disk = self.shared.disk(self.engine.as_ref());
-            for job in group {
-                self.now = self.now.max(job.now);
-                let (answer, is_broken) =
-                    judge(&mut truth, disk, &self.options, &mut self.payload, sequence, job.now, job.inputs);
-                broken |= is_broken;
-                answers.push((job.reply, answer));
-            }
+            // Locked anew for each, so that readers wait for one commit and not for a group of them.
+            let mut truth = self.shared.write();
+            let (answer, is_broken) =
+                judge(&mut truth, disk, &self.options, &mut self.payload, sequence, job.now, job.inputs);
+            self.shared.publish_tokens(&mut truth);
+            broken |= is_broken;
+            answers.push((job.reply, answer));
         }
         let written = if broken {
             let what = "the group could not be judged or encoded";
