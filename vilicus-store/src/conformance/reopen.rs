@@ -64,7 +64,7 @@ where
 }
 
 /// Views, events and messages as one text: what differs is easily seen.
-pub(crate) async fn everything(store: &Arc<dyn Store>) -> Vec<String> {
+async fn everything(store: &Arc<dyn Store>) -> Vec<String> {
     let mut texts = Vec::new();
     let checks = store.checks(&CheckFilter::default(), Page::ALL).await.unwrap();
     texts.extend(checks.objects.iter().map(|view: &CheckView| format!("{view:?}")));

@@ -261,8 +261,10 @@ impl<E: Engine> Store for EngineStore<E> {
             return Err(StoreError::Busy { retry_after: BUSY_RETRY });
         }
         let (reply, answer) = oneshot::channel();
+        self.shared.jobs.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.send(Job::Commit(CommitJob { now, inputs, reply })) {
             self.shared.queued.fetch_sub(count, Ordering::Relaxed);
+            self.shared.jobs.fetch_sub(1, Ordering::Relaxed);
             return Err(error);
         }
         answer.await.unwrap_or(Err(StoreError::Closed))

@@ -22,8 +22,9 @@ pub(crate) struct Shared {
     tokens: RwLock<HashMap<[u8; 32], Arc<Token>>>,
     /// The last record that is durable: no event and no message leaves before its record is.
     durable: AtomicU64,
-    /// The inputs that wait for the writer.
+    /// The inputs that wait for the writer, and the commits that they are of.
     pub(crate) queued: AtomicUsize,
+    pub(crate) jobs: AtomicUsize,
     faults: Mutex<Faults>,
     damaged: Damaged,
     changed: watch::Sender<Sequence>,
@@ -76,6 +77,7 @@ impl Shared {
             truth: RwLock::new(truth),
             durable: AtomicU64::new(last),
             queued: AtomicUsize::new(0),
+            jobs: AtomicUsize::new(0),
             faults: Mutex::new(Faults { quarantined, ..Faults::default() }),
             damaged: Damaged::default(),
             changed,
