@@ -29,9 +29,9 @@ const MAX_WRITTEN: usize = 50_000;
 /// A database that was just closed may hold its lock for a moment longer: so many tries, this far apart.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// Partitions whose records are added one after another, under keys of a number that grows by one and the number of the
-/// part (2 bytes). See [`make_room`].
-const GROWING: [&str; 2] = ["journal-", "checkpoint-"];
+/// Partitions whose records are added one after another, under keys of a number that grows by one (up to 8 bytes) and the
+/// number of the part (2 bytes); longer keys may be there, too. See [`Database::make_room`].
+const GROWING: [&str; 3] = ["journal-", "checkpoint-", "history-"];
 /// Room is made for so many records at a time.
 const ROOMS: u64 = 64;
 /// So many entries hold a place open. With up to as many parts of a record, a leaf has no more than 16 entries and

@@ -81,6 +81,7 @@ pub(crate) struct Writer<E> {
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     fault: Option<Fault>,
     payload: Vec<u8>,
+    saver: history::Saver,
     /// How many commits came within the last round: those that ask again when they are answered, and those that came
     /// meanwhile.
     expected: usize,
@@ -119,6 +120,7 @@ impl<E: Engine> Writer<E> {
             waiting: Vec::new(),
             fault: None,
             payload: Vec::new(),
+            saver: history::Saver::default(),
             expected: 0,
             now,
             closing: false,
@@ -380,13 +382,14 @@ impl<E: Engine> Writer<E> {
 
     /// Writes down the oldest sealed chunks, events and finished messages.
     fn save_a_slice(&mut self) -> Result<(), EngineError> {
-        let (engine, durability) = (self.engine.as_ref(), self.options.durability);
+        let (engine, durability) = (Arc::clone(&self.engine), self.options.durability);
+        let engine = engine.as_ref();
         let (chunks, events, finished) = {
             let truth = self.shared.read();
             let chunks: Vec<_> = truth.unsaved.iter().take(SAVE_SLICE).cloned().collect();
             (chunks, truth.events.next_unsaved(SAVE_SLICE), truth.finished.next_unsaved(SAVE_SLICE))
         };
-        history::save(engine, &chunks, durability)?;
+        self.saver.save(engine, &chunks, durability)?;
         trail::save(engine, &events, durability)?;
         trail::save(engine, &finished, durability)?;
         let mut truth = self.shared.write();
