@@ -83,6 +83,11 @@ impl Downtime {
         }
     }
 
+    /// Whether a problem began this one in the window that is open now.
+    fn began_in_window(&self, begun: &Begun, now: Timestamp) -> bool {
+        begun.downtime == self.id && self.window_at(now).is_some_and(|window| window.start <= begun.at)
+    }
+
     /// Whether it will never again hold anything back, except what a problem began.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
@@ -90,22 +95,23 @@ impl Downtime {
     }
 }
 
-/// Begins the flexible downtimes whose window is open, when the check has a problem; forgets those that are over.
-/// Returns those that began.
+/// Begins the flexible downtimes whose window is open, when the check has a problem: each once a window. Returns those
+/// that began. What has ended is remembered while its window is open, and then forgotten.
 pub fn begin_flexible<'a>(
     downtimes: impl Iterator<Item = &'a Downtime>,
     state: &mut CheckState,
     now: Timestamp,
 ) -> Vec<Begun> {
-    state.begun.retain(|begun| now < begun.until);
+    let downtimes: Vec<&Downtime> = downtimes.filter(|downtime| downtime.flexible.is_some()).collect();
+    let is_spent_here = |begun: &Begun| downtimes.iter().any(|downtime| downtime.began_in_window(begun, now));
+    state.begun.retain(|begun| now < begun.until || is_spent_here(begun));
     if !state.status.is_some_and(Status::is_problem) {
         return Vec::new();
     }
     let mut began = Vec::new();
     for downtime in downtimes {
-        let Some((window, lasts)) = downtime.window_at(now).zip(downtime.flexible) else { continue };
-        let begun_before = |begun: &Begun| begun.downtime == downtime.id && begun.at >= window.start;
-        if state.begun.iter().any(begun_before) {
+        let Some(lasts) = downtime.flexible.filter(|_| downtime.window_at(now).is_some()) else { continue };
+        if state.begun.iter().any(|begun| downtime.began_in_window(begun, now)) {
             continue;
         }
         let begun = Begun { downtime: downtime.id, at: now, until: now.after(lasts) };
@@ -184,5 +190,16 @@ mod tests {
         for (now, expected) in [(150, Some(450)), (449, Some(450)), (450, None)] {
             assert_eq!(until(&flexible, &state, now), expected.map(at), "{now}");
         }
+    }
+
+    #[test]
+    fn a_flexible_one_that_is_spent_does_not_begin_again_in_its_window() {
+        let flexible = downtime(Some(20));
+        let mut state = CheckState { status: Some(Status::Critical), ..CheckState::default() };
+        let mut begin = |now| begin_flexible([&flexible].into_iter(), &mut state, at(now)).len();
+        assert_eq!([110, 130, 150, 199].map(&mut begin), [1, 0, 0, 0]);
+        assert_eq!(until(&flexible, &state, 150), None, "it lasted up to 130");
+        let _ = begin_flexible([&flexible].into_iter(), &mut state, at(200));
+        assert!(state.begun.is_empty(), "with its window it is forgotten");
     }
 }

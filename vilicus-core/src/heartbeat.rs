@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::freshness::Start;
 use crate::params::ParamsError;
-use crate::schedule::{CronSchedule, Expectation, OnCalendar};
+use crate::schedule::{CronSchedule, Expectation, OnCalendar, ScheduleError};
 use crate::time::{Millis, Timestamp};
 
 /// The shortest period that is possible.
@@ -49,7 +49,10 @@ impl HeartbeatParams {
             (None, Some(line), None) => {
                 let zone = self.timezone.as_deref().unwrap_or("UTC");
                 let cron = CronSchedule::new(line, zone);
-                cron.map(Expectation::Cron).map_err(|error| ParamsError::new("cron", error.to_string()))
+                cron.map(Expectation::Cron).map_err(|error| match error {
+                    ScheduleError::UnknownZone { .. } => ParamsError::new("timezone", error.to_string()),
+                    _ => ParamsError::new("cron", error.to_string()),
+                })
             }
             (None, None, Some(text)) => {
                 let calendar = text.parse::<OnCalendar>();
@@ -170,6 +173,7 @@ mod tests {
             (serde_json::json!({"period": "1ms"}), Some("at least")),
             (serde_json::json!({"period": "1h", "timezone": "UTC"}), Some("belongs to 'cron'")),
             (serde_json::json!({"cron": "0 0 30 2 *"}), Some("never")),
+            (serde_json::json!({"cron": "0 3 * * *", "timezone": "Berlin"}), Some("zone")),
         ] {
             let read: HeartbeatParams = crate::params::parse(&params).unwrap();
             match (read.expectation(), mistake) {

@@ -198,7 +198,12 @@ fn split_number(value: &str) -> Result<(&str, &str), &'static str> {
     if unit.starts_with(',') {
         return Err("a comma in the number; decimals are written with a point (LC_ALL=C)");
     }
-    if is_unit(unit) { Ok((number, unit)) } else { Err("something that is neither number nor unit") }
+    let second_point = unit.starts_with('.');
+    if is_unit(unit) && !second_point {
+        Ok((number, unit))
+    } else {
+        Err("something that is neither number nor unit")
+    }
 }
 
 /// What may stand as a unit: no digits, quotes, commas or anything that ends a field.

@@ -3,9 +3,10 @@
 //! Nothing here reads a clock: the moment called *now* is always handed in.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::de::Error as _;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z, between the years 1 and 9999.
@@ -117,11 +118,25 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-            text.parse().map_err(D::Error::custom)
+            deserializer.deserialize_str(FromText("a string: a moment as 2026-11-22T07:00:00Z", PhantomData))
         } else {
             i64::deserialize(deserializer).map(Self::from_millis)
         }
+    }
+}
+
+/// Reads a value from its text where it stands, without a copy.
+struct FromText<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -293,8 +308,7 @@ impl Serialize for Millis {
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-            text.parse().map_err(D::Error::custom)
+            deserializer.deserialize_str(FromText("a string: a span of time as 90s or 1h30m", PhantomData))
         } else {
             u64::deserialize(deserializer).map(Self)
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use proptest::prelude::*;
+use vilicus_core::heartbeat::Signal;
 use vilicus_core::judge::telling::{self, Look, Occasion, Surroundings};
 use vilicus_core::judge::{self, Input, Verdict};
 use vilicus_core::{
@@ -241,5 +242,22 @@ proptest! {
             let _ = look(&policy, &mut one, now, Occasion { fresh: true, again: kind > 2, traced: true });
             other.clone_from(&one);
         }
+    }
+}
+
+#[test]
+fn a_run_that_failed_is_critical_whatever_its_words_say() {
+    let judged = |signal, result: CheckResult| {
+        let ping = Input::Ping { signal, rid: None, result: &result, at: at(1) };
+        let verdict = judge::judge(&Policy::default(), &mut CheckState::default(), ping, at(1));
+        (verdict.status, verdict.change.is_some_and(|change| change.is_hard()))
+    };
+    for (signal, result, status) in [
+        (Signal::Fail, CheckResult::ok("nothing done"), Status::Critical),
+        (Signal::Exit(3), CheckResult::measured(""), Status::Critical),
+        (Signal::Fail, CheckResult::warning("half done"), Status::Warning),
+        (Signal::Exit(0), CheckResult::measured("done"), Status::Ok),
+    ] {
+        assert_eq!(judged(signal, result), (status, true), "{signal:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use vilicus_core::acknowledgement::Acknowledgement;
-use vilicus_core::judge::gates::{Planned, Reach};
+use vilicus_core::judge::gates::{Hold, Planned, Reach};
 use vilicus_core::judge::telling::{self, Occasion, Surroundings, Tell, Watched};
 use vilicus_core::judge::{self, Input};
 use vilicus_core::route::EscalationStep;
@@ -396,4 +396,23 @@ fn steps_that_are_reached_at_once_are_one_message() {
     world.take(&Step::Pass(90), false);
     let phone = channels(1)[0];
     assert_eq!(world.told.iter().filter(|(_, tell)| tell.channel == phone).count(), 1);
+}
+
+#[test]
+fn a_route_without_a_channel_that_is_on_says_so() {
+    let (policy, on) = (Policy::default().max_attempts(1), channels(1));
+    let mut route = Route::new(RouteId::new(1).unwrap(), "lab");
+    for off in [Vec::new(), channels(2)] {
+        route.channels = off;
+        let (mut state, now) = (CheckState::default(), Timestamp::EPOCH);
+        let result = CheckResult::critical("full");
+        let _ = judge::judge(&policy, &mut state, Input::Result { result: &result, timestamp: now }, now);
+        let around = Surroundings {
+            routes: Some(std::slice::from_ref(&route)),
+            ..Surroundings::alone(CheckId::new(1).unwrap(), &policy, &on, now)
+        };
+        let look = telling::explain(&around, &state);
+        assert_eq!((look.hold, look.tells.len()), (Some(Hold::NoRoute), 0));
+        assert!(look.trace.last().unwrap().why.contains("switched on"), "{:?}", look.trace);
+    }
 }

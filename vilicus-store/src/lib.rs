@@ -16,6 +16,7 @@ pub mod json;
 pub mod memory;
 pub mod outbox;
 pub mod query;
+pub mod report;
 #[cfg(feature = "sled")]
 pub mod sled;
 pub mod store;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -22,9 +23,22 @@ const MAX_VALUE: usize = 24 * 1024;
 const CACHE: u64 = 8 * 1024 * 1024;
 /// Partitions that are open at the same time; the one unused for longest is closed first.
 const MAX_OPEN: usize = 8;
+/// sled counts its cache in bytes as they are on disk, and small entries take ten times as much in memory. A database is
+/// closed, and opened again at its next use, when so many were written to it.
+const MAX_WRITTEN: usize = 50_000;
 /// A database that was just closed may hold its lock for a moment longer: so many tries, this far apart.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// Partitions whose records are added one after another, under keys of a number that grows by one (up to 8 bytes) and the
+/// number of the part (2 bytes); longer keys may be there, too. See [`Database::make_room`].
+const GROWING: [&str; 3] = ["journal-", "checkpoint-", "history-"];
+/// Room is made for so many records at a time.
+const ROOMS: u64 = 64;
+/// So many entries hold a place open. With up to as many parts of a record, a leaf has no more than 16 entries and
+/// fewer than 10 changes: sled neither splits nor rewrites it then.
+const HOLDERS: u8 = 8;
+/// Between the number of a record and that of an entry that holds its place: no part has this number.
+const HOLDS: [u8; 3] = [0xff; 3];
 /// A folder that is being removed; no partition may be called so.
 const GONE: &str = "_gone-";
 const LOCK_FILE: &str = "_lock";
@@ -49,6 +63,10 @@ struct Database {
     tree: sled::Db,
     /// Our own descriptor of sled's file: its flush ends in `sync_file_range`, which does not survive loss of power.
     file: File,
+    /// How many entries were written since it was opened.
+    written: AtomicUsize,
+    /// The record up to which there is room.
+    room_up_to: AtomicU64,
 }
 
 impl SledEngine {
@@ -109,8 +127,67 @@ impl SledEngine {
             sync_directory(&path)?;
             sync_directory(&self.directory)?;
         }
-        Ok(Database { tree, file })
+        Ok(Database { tree, file, written: AtomicUsize::new(0), room_up_to: AtomicU64::new(0) })
     }
+}
+
+impl Database {
+    /// Lays entries that hold a place between the records to come, up to [`ROOMS`] of them. Returns how many.
+    ///
+    /// sled splits a leaf of more than 16 entries and rewrites both halves, and rewrites one after 10 changes: what is
+    /// added in the order of keys is written three times. With eight entries for each record laid before, the leaves are
+    /// there already, and whatever is written is written once.
+    fn make_room(&self, number: Number) -> sled::Result<usize> {
+        let room = self.room_up_to.load(Ordering::Relaxed);
+        if number.value < room {
+            return Ok(0);
+        }
+        let mut batch = sled::Batch::default();
+        // What comes before the first of these goes to a leaf of its own.
+        let first = number.value.saturating_sub(1).max(room);
+        let last = number.value.saturating_add(ROOMS);
+        for value in first..last {
+            for holder in 0..HOLDERS {
+                batch.insert(number.holder(value, holder), &[]);
+            }
+        }
+        self.tree.apply_batch(batch)?;
+        self.room_up_to.store(last, Ordering::Relaxed);
+        Ok(usize::try_from(last - first).unwrap_or(0) * usize::from(HOLDERS))
+    }
+}
+
+/// The number of a record in a growing partition, and how wide it is in the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Number {
+    value: u64,
+    width: usize,
+}
+
+impl Number {
+    fn holder(self, value: u64, holder: u8) -> Vec<u8> {
+        let bytes = value.to_be_bytes();
+        let mut key = bytes[bytes.len() - self.width..].to_vec();
+        key.extend_from_slice(&HOLDS);
+        key.push(holder);
+        key
+    }
+}
+
+/// The number of the record that a key of a growing partition is of: everything but its last two bytes.
+fn number_of(key: &[u8]) -> Option<Number> {
+    let width = key.len().checked_sub(2).filter(|width| (1..=8).contains(width))?;
+    let value = key[..width].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    Some(Number { value, width })
+}
+
+fn is_growing(partition: &str) -> bool {
+    GROWING.iter().any(|start| partition.starts_with(start))
+}
+
+/// Whether an entry of a growing partition is none of ours, but holds a place open.
+fn holds_a_place(key: &[u8], value: &[u8]) -> bool {
+    value.is_empty() && key.len() > 4 && key[key.len() - 4..key.len() - 1] == HOLDS
 }
 
 impl Opened {
@@ -134,7 +211,10 @@ impl Opened {
 impl Engine for SledEngine {
     fn write(&self, partition: &str, writes: Vec<Write>, durability: Durability) -> Result<(), EngineError> {
         let database = self.database(&mut self.opened(), partition)?;
+        let mut count = writes.len();
         let mut batch = sled::Batch::default();
+        let next_number =
+            writes.iter().find(|(_, value)| value.is_some()).and_then(|(key, _)| number_of(key));
         for (key, value) in writes {
             match value {
                 Some(value) => batch.insert(key, value),
@@ -142,10 +222,16 @@ impl Engine for SledEngine {
             }
         }
         let wrong = |error| translate("writing to", &self.path(partition), error);
+        if let Some(number) = next_number.filter(|_| is_growing(partition)) {
+            count += database.make_room(number).map_err(wrong)?;
+        }
         database.tree.apply_batch(batch).map_err(wrong)?;
         database.tree.flush().map_err(wrong)?;
         if durability == Durability::Power {
             database.file.sync_data().map_err(|error| failed("syncing", &self.path(partition), error))?;
+        }
+        if database.written.fetch_add(count, Ordering::Relaxed) + count > MAX_WRITTEN {
+            self.opened().databases.remove(partition);
         }
         Ok(())
     }
@@ -168,10 +254,14 @@ impl Engine for SledEngine {
             Some(end) => database.tree.range(scan.start.clone()..end.clone()),
             None => database.tree.range(scan.start.clone()..),
         };
+        let is_growing = is_growing(partition);
+        let is_real = |entry: &sled::Result<(sled::IVec, sled::IVec)>| {
+            !is_growing || entry.as_ref().map_or(true, |(key, value)| !holds_a_place(key, value))
+        };
         let entries: Result<Vec<_>, sled::Error> = if scan.reverse {
-            range.rev().take(scan.limit).collect()
+            range.rev().filter(is_real).take(scan.limit).collect()
         } else {
-            range.take(scan.limit).collect()
+            range.filter(is_real).take(scan.limit).collect()
         };
         let entries = entries.map_err(|error| translate("reading", &self.path(partition), error))?;
         Ok(entries.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
@@ -371,6 +461,39 @@ mod tests {
         }
         let blobs = directory.path().join("big/blobs");
         assert_eq!(fs::read_dir(blobs).map_or(0, Iterator::count), 0);
+    }
+
+    #[test]
+    fn what_is_added_in_order_is_written_once_and_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = |record: u64, part: u16| [&record.to_be_bytes()[..], &part.to_be_bytes()].concat();
+        let value = |record: u64| vec![record as u8; MAX_VALUE];
+        let mut expected = Vec::new();
+        for records in [100..200, 200..300] {
+            let engine = SledEngine::open(directory.path()).unwrap();
+            for record in records {
+                let parts: Vec<Write> =
+                    (0..=(record % 3) as u16).map(|part| (key(record, part), Some(value(record)))).collect();
+                expected.extend(parts.iter().map(|(key, _)| key.clone()));
+                engine.write("journal-1", parts, Durability::Process).unwrap();
+            }
+            for reverse in [false, true] {
+                let scan = Scan { start: Vec::new(), end: None, reverse, limit: usize::MAX };
+                let mut found = engine.scan("journal-1", &scan).unwrap();
+                assert!(
+                    found
+                        .iter()
+                        .all(|(key, found)| *found == value(u64::from(key[7]) | 0x100 * u64::from(key[6])))
+                );
+                found.sort();
+                assert_eq!(found.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
+            }
+            let limited = Scan { start: key(101, 0), end: None, reverse: false, limit: 3 };
+            assert_eq!(engine.scan("journal-1", &limited).unwrap().len(), 3);
+        }
+        let given = (expected.len() * MAX_VALUE) as u64;
+        let kept = fs::metadata(directory.path().join("journal-1/db")).unwrap().len();
+        assert!(kept < given * 3 / 2, "{kept} bytes for {given}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::query::{
     AgentFilter, AgentView, CheckFilter, CheckView, EventQuery, HistoryQuery, HistoryRow, NotificationQuery,
     Page, Paged, Rollup, RollupQuery,
 };
+use crate::report::Reports;
 
 /// What remembers everything: configuration, states, results, events, messages.
 ///
@@ -78,6 +79,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The store can't read.
     async fn checks(&self, filter: &CheckFilter, page: Page) -> Result<Paged<CheckView>, StoreError>;
+
+    /// The checks of this agent that have these names, in the order of the names.
+    ///
+    /// # Errors
+    /// The store is closed.
+    async fn check_ids(&self, agent: AgentId, names: &[&str]) -> Result<Vec<Option<CheckId>>, StoreError>;
 
     /// All channels, by id.
     ///
@@ -205,6 +212,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
+impl Input {
+    /// How much work it is, in results.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Reports(reports) => reports.len().max(1),
+            _ => 1,
+        }
+    }
+}
+
 /// One thing to carry out.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -216,6 +234,9 @@ pub enum Input {
         /// The result.
         result: CheckResult,
     },
+    /// The results of one request, in their order; when they are an agent's, also contact with it. A timestamp that
+    /// is not said is that of an [`Input::Result`].
+    Reports(Box<Reports>),
     /// The agent was heard of. Durable only when its state changes by it.
     Contact {
         /// Which agent.
@@ -380,14 +401,38 @@ pub enum Outcome {
         /// Whether it says the same.
         identical: bool,
     },
-    /// No such check.
+    /// No such check, or not one of the agent that reports.
     UnknownCheck,
+    /// The server judges this check by itself.
+    TakesNoResults,
+    /// What became of [`Input::Reports`].
+    Reports(Box<ReportsDone>),
     /// The result is older than results are kept.
     TooOld,
     /// An object was made or changed; this is its id.
     Id(u64),
     /// Done.
     Done,
+}
+
+/// What became of the results of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReportsDone {
+    /// The results.
+    pub reports: Reports,
+    /// What became of each, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// What their agent has to know, when they are an agent's.
+    pub agent: Option<AgentNews>,
+}
+
+/// What an agent has to know after it was heard of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentNews {
+    /// The version of its configuration, which moves with each change of it or of its checks.
+    pub config_version: u64,
+    /// The checks that shall run sooner than their interval says.
+    pub runs: Vec<Run>,
 }
 
 /// A check that shall run sooner than its interval says.

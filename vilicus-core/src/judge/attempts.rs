@@ -38,6 +38,10 @@ pub fn step(
 /// Moves the state to a hard status without a result: silence, or its end.
 pub fn confirm(policy: &Policy, state: &mut CheckState, status: Status, at: Timestamp) -> Option<Change> {
     let attempt = if status.is_problem() { policy.max_attempts } else { 0 };
+    if status.is_problem() {
+        // The good results from before a silence say nothing of its end.
+        state.good_run = 0;
+    }
     enter(state, status, StateType::Hard, attempt, at)
 }
 
@@ -114,5 +118,21 @@ mod tests {
         ] {
             assert_eq!(run(policy, results), states, "{results}");
         }
+    }
+
+    #[test]
+    fn good_results_from_before_a_silence_do_not_end_it() {
+        let policy = Policy { recover_attempts: 2, ..Policy::default() };
+        let mut state = CheckState::default();
+        let at = Timestamp::EPOCH;
+        for _ in 0..5 {
+            let _ = step(&policy, &mut state, Status::Ok, false, at);
+        }
+        let _ = confirm(&policy, &mut state, Status::Unknown, at);
+        let mut hard = || {
+            let _ = step(&policy, &mut state, Status::Ok, false, at);
+            state.hard_status
+        };
+        assert_eq!([hard(), hard()], [Some(Status::Unknown), Some(Status::Ok)]);
     }
 }

@@ -63,21 +63,36 @@ pub(super) fn find<'a>(
         None => implicit(around, state, status, again, trace, &mut found),
         Some(routes) => {
             let labels = around.labels.with_status(Some(status));
-            let mut any = false;
+            let (mut any, mut leads) = (false, false);
             for route in taken(routes, labels) {
                 any = true;
+                leads |= leads_to(route, around.channels);
                 trace.note_of((Some(route.id), None), Gate::Route, true, || {
                     format!("route '{}' matches", route.name).into()
                 });
                 by_route(around, state, status, again, route, trace, &mut found);
             }
+            for route in taken(routes, labels) {
+                raise_steps(around, state, status, again, route, &mut found);
+            }
             if !any {
                 trace.note(Gate::Route, false, || "no route matches".into());
+            } else if !leads {
+                trace.note(Gate::Route, false, || {
+                    "no route that matches has a channel that is switched on".into()
+                });
+            }
+            if !leads {
                 found.hold = Some(Hold::NoRoute);
             }
         }
     }
     found
+}
+
+/// Whether a step of the route tells a channel that is switched on; `channels` are in order.
+fn leads_to(route: &Route, channels: &[ChannelId]) -> bool {
+    route.steps().any(|(.., own)| own.iter().any(|channel| channels.binary_search(channel).is_ok()))
 }
 
 /// With no routes, every channel is told of everything.
@@ -122,18 +137,35 @@ fn by_route<'a>(
             if around.channels.binary_search(&channel).is_err() {
                 continue;
             }
-            let candidate = Candidate { route, step, delay, channel, status, again };
-            if let Some(destination) = found.of(channel) {
-                // One message stands for every step that is reached by now.
-                if destination.step < step && candidate.is_reached(around, state) {
-                    destination.step = step;
-                }
+            if found.of(channel).is_some() {
                 continue;
             }
+            let candidate = Candidate { route, step, delay, channel, status, again };
             if let Some(pacing) = candidate.ask(around, state, trace, found) {
                 let labels = around.labels.with_status(Some(status));
                 let group = grouping::of_route(route, around.check, &labels);
                 found.destinations.push(Destination { channel, route: Some(route), step, group, pacing });
+            }
+        }
+    }
+}
+
+/// One message stands for every step that is reached by now, by whatever route it goes.
+fn raise_steps(
+    around: &Surroundings<'_>,
+    state: &CheckState,
+    status: Status,
+    again: bool,
+    route: &Route,
+    found: &mut Found<'_>,
+) {
+    for (step, delay, channels) in route.steps().filter(|(step, ..)| *step > 0) {
+        for &channel in channels {
+            let candidate = Candidate { route, step, delay, channel, status, again };
+            if let Some(destination) = found.of(channel).filter(|destination| destination.step < step)
+                && candidate.is_reached(around, state)
+            {
+                destination.step = step;
             }
         }
     }
@@ -182,9 +214,13 @@ impl Candidate<'_> {
         is_due.then(|| if is_repeat { Pacing::NONE } else { self.route.pacing() })
     }
 
-    /// Whether the channel would be told by this step now.
+    /// Whether the channel would be told by this step now, had it not been told of this status just now: so nothing is
+    /// milder than what it was told.
     fn is_reached(&self, around: &Surroundings<'_>, state: &CheckState) -> bool {
-        self.ask(around, state, &mut Trace::default(), &mut Found::default()).is_some()
+        let (mut trace, mut ignored) = (Trace::default(), Found::default());
+        self.due(around, state.told(self.channel)).is_some_and(|at| at <= around.now)
+            && self.schedule(around, &mut trace, &mut ignored)
+            && self.is_old_enough(around, state, &mut trace, &mut ignored)
     }
 
     /// When this channel is to be told; `None` for never, unless something changes.

@@ -209,6 +209,10 @@ fn judge_ping(
             let _ = state.heartbeat.get_or_insert_default().end(at, rid, well);
             let mut evaluated = status::evaluate(policy, &mut state.memory, result, at);
             evaluated.confirmed = true;
+            if !well && !evaluated.status.is_problem() {
+                // A run that failed is a problem, also when what it wrote says nothing of it.
+                evaluated.status = Status::Critical;
+            }
             return note_result(policy, state, evaluated, at, at);
         }
         (_, None) => {}

@@ -55,9 +55,23 @@ pub fn of_route(route: &Route, check: CheckId, labels: &Labels<'_>) -> String {
     for (index, name) in route.group_by.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         // Writing to a text can't fail.
-        let _ = write!(group, "{comma}{name}={}", labels.first(name));
+        let _ = write!(group, "{comma}{name}=");
+        for (nth, value) in labels.values(name).enumerate() {
+            group.push_str(if nth == 0 { "" } else { "+" });
+            push_escaped(&mut group, value);
+        }
     }
     group
+}
+
+/// A value must not look like the beginning of the next, else two groups could become one.
+fn push_escaped(group: &mut String, value: &str) {
+    for c in value.chars() {
+        if matches!(c, ',' | '+' | '\\') {
+            group.push('\\');
+        }
+        group.push(c);
+    }
 }
 
 /// What the groups of a route begin with.
@@ -97,7 +111,7 @@ mod tests {
             check: "shop",
             kind: "http",
             status: None,
-            agent_tags: &["team=web".to_owned()],
+            agent_tags: &["team=web".to_owned(), "prod".to_owned(), "site=a,b".to_owned()],
             check_tags: &[],
         };
         let check = CheckId::new(7).unwrap();
@@ -105,6 +119,8 @@ mod tests {
             (&[][..], "route-3:"),
             (&["agent"], "route-3:agent=web-1"),
             (&["team", "none"], "route-3:team=web,none="),
+            (&["tag"], "route-3:tag=team=web+prod+site=a\\,b"),
+            (&["site", "team"], "route-3:site=a\\,b,team=web"),
             (&["..."], "route-3:check-7"),
         ] {
             let mut route = Route::new(RouteId::new(3).unwrap(), "ops");

@@ -21,7 +21,8 @@ pub struct Inhibition {
     pub source: Vec<Matcher>,
     /// What a target is like.
     pub target: Vec<Matcher>,
-    /// The labels that source and target must have in common; one that neither has is equal.
+    /// The labels that source and target must have in common; one that neither has is equal. Of a label with several
+    /// values (`tag`) one in common is enough.
     pub equal: Vec<String>,
     /// The file that manages it.
     pub managed_by: Option<String>,
@@ -47,7 +48,7 @@ impl Inhibition {
         self.is_source(source)
             && self.is_target(target)
             && !(both_sides(source) && both_sides(target))
-            && self.equal.iter().all(|name| source.first(name) == target.first(name))
+            && self.equal.iter().all(|name| source.shares(target, name))
     }
 }
 

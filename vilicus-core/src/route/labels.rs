@@ -46,6 +46,15 @@ impl<'a> Labels<'a> {
         self.values(name).next().unwrap_or("")
     }
 
+    /// Whether both have a value of this label in common; one that is not there has the empty value.
+    #[must_use]
+    pub fn shares(&self, other: &Labels<'_>, name: &str) -> bool {
+        let missing = |labels: &Labels<'_>| labels.values(name).next().is_none();
+        let has = |value: &str| other.values(name).any(|theirs| theirs == value);
+        self.values(name).any(|value| has(value) || value.is_empty() && missing(other))
+            || missing(self) && (missing(other) || has(""))
+    }
+
     /// Every tag of the agent and of the check.
     pub fn tags(&self) -> impl Iterator<Item = &'a str> {
         iter::chain(self.agent_tags, self.check_tags).map(String::as_str)
@@ -98,6 +107,27 @@ mod tests {
             ("prod", &[]),
         ] {
             assert_eq!(labels.values(name).collect::<Vec<_>>(), values, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_value_in_common_is_enough() {
+        let tags = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        fn labels(agent_tags: &[String]) -> Labels<'_> {
+            Labels { agent: "web-1", check: "disk", kind: "disk", status: None, agent_tags, check_tags: &[] }
+        }
+        for (one, other, name, shared) in [
+            (&["x", "prod"][..], &["prod", "y"][..], "tag", true),
+            (&["x"], &["y"], "tag", false),
+            (&[], &[], "tag", true),
+            (&["x"], &[], "tag", false),
+            (&["site=a"], &["site=a"], "site", true),
+            (&["site=a"], &[], "site", false),
+            (&["site="], &[], "site", true),
+            (&[], &["site="], "site", true),
+        ] {
+            let (one, other) = (tags(one), tags(other));
+            assert_eq!(labels(&one).shares(&labels(&other), name), shared, "{one:?} {other:?} {name}");
         }
     }
 }

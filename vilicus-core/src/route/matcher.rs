@@ -211,7 +211,10 @@ fn unquote(text: &str) -> Result<String, &'static str> {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = self.value.trim() == self.value && !self.value.contains(['"', '\\', '\n', ',', '{', '}']);
+        let plain = self.value.trim() == self.value
+            // A tilde would join the operator before it.
+            && !self.value.starts_with('~')
+            && !self.value.contains(['"', '\\', '\n', ',', '{', '}']);
         if plain {
             return write!(f, "{}{}{}", self.name, self.operator.as_str(), self.value);
         }

@@ -31,6 +31,9 @@ const FIELDS: [(&str, &str); 6] = [
     ("day of the week", "0-7 or SUN-SAT, with * , - / ? # L +"),
 ];
 
+/// The last number of each field, but for the day of the week: where its steps would end, crons disagree.
+const LAST: [u8; 5] = [59, 59, 23, 31, 12];
+
 /// Short names and what they stand for.
 const NAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
@@ -168,7 +171,30 @@ fn check_fields(fields: &[Word<'_>]) -> Result<(), ScheduleError> {
 fn parse(line: &str) -> Option<Cron> {
     let seconds = if line.split(' ').count() == 5 { "0 " } else { "" };
     let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).build();
-    parser.parse(&format!("{seconds}{line} {YEARS}")).ok()
+    let ranged = with_ranges(&format!("{seconds}{line}"))?;
+    parser.parse(&format!("{ranged} {YEARS}")).ok()
+}
+
+/// The same six fields with `5/15` written as `5-59/15`, which most crons read so and croner does not at all. A list
+/// with nothing between two commas is a slip of the pen, and none.
+fn with_ranges(line: &str) -> Option<String> {
+    let mut ranged = Vec::new();
+    for (at, field) in line.split(' ').enumerate() {
+        let items = field.split(',').map(|item| match (item.split_once('/'), LAST.get(at)) {
+            (Some((first, step)), Some(last)) if is_number(first) => format!("{first}-{last}/{step}"),
+            _ => item.to_owned(),
+        });
+        let items: Vec<String> = items.collect();
+        if items.iter().any(String::is_empty) {
+            return None;
+        }
+        ranged.push(items.join(","));
+    }
+    Some(ranged.join(" "))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl FromStr for CronSchedule {

@@ -81,7 +81,7 @@ impl From<&AgentView> for AgentBody {
                 facts => facts.clone(),
             },
             state: view.state,
-            config_etag: config_etag(view).as_str().to_owned(),
+            config_etag: config_etag(view.agent.id, view.config_version).as_str().to_owned(),
             ephemeral: agent.ephemeral,
             expire_after: agent.expire_after,
             managed_by: agent.managed_by.clone(),
@@ -116,8 +116,8 @@ impl AgentBody {
 }
 
 /// The version of what an agent must know.
-pub(super) fn config_etag(view: &AgentView) -> Etag {
-    Etag::new(format!("{}-{}", view.agent.id, view.config_version))
+pub(super) fn config_etag(agent: AgentId, config_version: u64) -> Etag {
+    Etag::new(format!("{agent}-{config_version}"))
 }
 
 /// An answer to an agent: itself, and what it shall do.

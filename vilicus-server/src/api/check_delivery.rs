@@ -60,7 +60,7 @@ pub(super) async fn deliver(
 
 async fn current(state: &AppState, agent: AgentId) -> Result<Etag, Problem> {
     let view = state.store().agent(agent).await?.ok_or_else(Problem::not_found)?;
-    Ok(config_etag(&view))
+    Ok(config_etag(view.agent.id, view.config_version))
 }
 
 /// The version of the agent's configuration, as soon as it is not the one that the agent knows, or time is up.

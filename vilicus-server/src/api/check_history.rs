@@ -11,6 +11,7 @@ use vilicus_core::{CheckId, CheckResult, Metric, Millis, Range, Status, Timestam
 use vilicus_store::query::{CheckView, HistoryQuery, HistoryRow, Order, RollupQuery};
 
 use super::AppState;
+use super::agent_body::config_etag;
 use super::history_format::{Form, RollupBody, rows_as};
 use super::reference::{Reference, check_at, find_check, uri};
 use super::run::{Orders, config_of, orders};
@@ -21,7 +22,7 @@ use crate::http::page::{DEFAULT_LIMIT, List, Meta};
 use crate::http::path::PathParts;
 use crate::http::query::Query;
 use crate::ingest::item::{Item, Sent};
-use crate::ingest::{Done, Judged, submit};
+use crate::ingest::{Answered, Done, Judged, submit, submit_quickly};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -168,12 +169,17 @@ async fn report(
     Reporter(caller): Reporter,
     body: Result<JsonBody, Problem>,
 ) -> Result<Response, Problem> {
+    if let Ok(body) = &body
+        && let Some(answered) = submit_quickly(&state, &caller, body.bytes()).await?
+    {
+        return answer_quickly(&state, &answered).await;
+    }
     match body.and_then(|body| Sent::parse(body.bytes(), state.limits().batch_results)) {
         Ok(Sent::One(item)) => submit_one(&state, &caller, *item).await,
         Ok(Sent::Many(items)) => {
-            let mut answer = summary(submit(&state, &caller, items).await?);
-            answer.agent = for_agent(&state, &caller).await?;
-            Ok(Answer(answer).into_response())
+            let done = submit(&state, &caller, items).await?;
+            let agent = for_agent(&state, &caller).await?;
+            Ok(Answer(BatchBody { agent, ..summary(done) }).into_response())
         }
         Err(problem) => {
             // Contact goes into the commit of the results; without results it is noted by itself.
@@ -183,7 +189,19 @@ async fn report(
     }
 }
 
-fn summary(done: Vec<Judged<Done>>) -> BatchBody {
+async fn answer_quickly(state: &AppState, answered: &Answered) -> Result<Response, Problem> {
+    let agent = answered.news().zip(answered.agent()).map(|(news, agent)| ForAgent {
+        config_etag: Some(config_etag(agent, news.config_version).as_str().to_owned()),
+        run: news.runs.iter().map(Orders::of).collect(),
+    });
+    if answered.is_batch {
+        return Ok(Answer(BatchBody { agent, ..summary(answered.done()) }).into_response());
+    }
+    let (result, done) = answered.first().zip(answered.done().next()).ok_or_else(Problem::internal)?;
+    answer_one(state, agent, result, done?).await
+}
+
+fn summary(done: impl IntoIterator<Item = Judged<Done>>) -> BatchBody {
     let mut body = BatchBody::default();
     for (index, done) in done.into_iter().enumerate() {
         match done {
@@ -210,7 +228,16 @@ pub(super) async fn submit_one(state: &AppState, caller: &Caller, item: Item) ->
     result.truncate(state.limits().output_bytes);
     let done = submit(state, caller, vec![Ok(item)]).await?;
     let agent = for_agent(state, caller).await?;
-    match done.into_iter().next().ok_or_else(Problem::internal)?? {
+    answer_one(state, agent, result, done.into_iter().next().ok_or_else(Problem::internal)??).await
+}
+
+async fn answer_one(
+    state: &AppState,
+    agent: Option<ForAgent>,
+    result: CheckResult,
+    done: Done,
+) -> Result<Response, Problem> {
+    match done {
         Done::Accepted { check, timestamp, status } => {
             let row = Row::new(check, timestamp, status, result);
             let location = row.resource_uri.clone();

@@ -312,6 +312,9 @@ fn validate_thresholds(mistakes: &mut Mistakes, thresholds: &Thresholds) {
         mistakes.line(&pointer, name);
         let share = (0.0..=1.0).contains(&threshold.min_coverage);
         mistakes.require(share, &format!("{pointer}/min_coverage"), "expected a share from 0 to 1");
+        let has_recover = threshold.recover.is_some() || threshold.recover_for.is_none();
+        let mend = "needs 'recover' beside it, the range that the value has to be in for so long";
+        mistakes.require(has_recover, &format!("{pointer}/recover_for"), mend);
         for (name, span) in [("for", threshold.for_time), ("recover_for", threshold.recover_for)] {
             if let Some(span) = span {
                 mistakes.span(&format!("{pointer}/{name}"), span, Millis::ZERO);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 use vilicus_core::AgentId;
+use vilicus_store::store::Run;
 
 use super::AppState;
 use super::agent_body::config_etag;
@@ -17,14 +18,20 @@ pub(super) struct Orders {
     in_ms: u64,
 }
 
+impl Orders {
+    pub(super) fn of(run: &Run) -> Self {
+        Self { check: run.check.get(), in_ms: run.after.get() }
+    }
+}
+
 /// What this agent shall run soon.
 pub(super) async fn orders(state: &AppState, agent: AgentId) -> Result<Vec<Orders>, Problem> {
     let runs = state.store().runs(agent, state.clock().now()).await?;
-    Ok(runs.into_iter().map(|run| Orders { check: run.check.get(), in_ms: run.after.get() }).collect())
+    Ok(runs.iter().map(Orders::of).collect())
 }
 
 /// The version of what this agent must know; `None` when it is gone.
 pub(super) async fn config_of(state: &AppState, agent: AgentId) -> Result<Option<String>, Problem> {
     let view = state.store().agent(agent).await?;
-    Ok(view.as_ref().map(|view| config_etag(view).as_str().to_owned()))
+    Ok(view.as_ref().map(|view| config_etag(view.agent.id, view.config_version).as_str().to_owned()))
 }

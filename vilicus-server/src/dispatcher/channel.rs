@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vilicus_core::notifier::NotifyFault;
 use vilicus_core::result::error_chain;
-use vilicus_core::{Millis, Notification, Notifier, NotifierRegistry, NotifyError, Receipt, Timestamp};
+use vilicus_core::{
+    Millis, Notification, NotificationId, Notifier, NotifierRegistry, NotifyError, Receipt, Timestamp,
+};
 use vilicus_store::inventory::{Channel, Pause};
 use vilicus_store::outbox::{Delivery, OutboxRow, Try};
 use vilicus_store::{Input, StoreError};
@@ -60,6 +62,10 @@ pub(super) struct Worker {
     bucket: Option<Bucket>,
     rest: Rest,
     tries: JoinSet<Tried>,
+    /// Messages that were sent, which is to be written down with the next report.
+    sent: Vec<(NotificationId, Input)>,
+    /// The report that is being written down, if one is.
+    reports: JoinSet<()>,
 }
 
 impl Worker {
@@ -72,6 +78,8 @@ impl Worker {
             bucket: None,
             rest: Rest::default(),
             tries: JoinSet::new(),
+            sent: Vec::new(),
+            reports: JoinSet::new(),
         }
     }
 
@@ -89,11 +97,15 @@ impl Worker {
                     break;
                 },
                 Some(tried) = self.tries.join_next() => self.finish(tried).await,
+                Some(_) = self.reports.join_next() => self.report_sent(),
                 () = tokio::time::sleep(pause) => {}
             }
         }
         while let Some(tried) = self.tries.join_next().await {
             self.finish(tried).await;
+        }
+        while self.reports.join_next().await.is_some() {
+            self.report_sent();
         }
     }
 
@@ -204,30 +216,55 @@ impl Worker {
         Ok(notifier)
     }
 
+    /// A try has ended, and maybe others with it.
     async fn finish(&mut self, tried: Result<Tried, tokio::task::JoinError>) {
-        match tried {
-            Ok(tried) => self.finish_try(tried).await,
-            // Panics of notifiers are caught inside the task, so only a runtime that ends gets here.
-            Err(error) => self.warn(&error, "a try was cut off"),
+        let mut ended = Some(tried);
+        while let Some(tried) = ended {
+            match tried {
+                Ok(tried) => self.finish_try(tried).await,
+                // Panics of notifiers are caught inside the task, so only a runtime that ends gets here.
+                Err(error) => self.warn(&error, "a try was cut off"),
+            }
+            ended = self.tries.try_join_next();
         }
+        self.report_sent();
     }
 
     async fn finish_try(&mut self, tried: Tried) {
-        let report = match &tried.answer {
+        let (mut outcome, tells) = match &tried.answer {
             Ok(receipt) => self.passed(&tried, receipt),
             Err(error) => self.failed(&tried, error),
         };
-        self.write_down(&tried.row, report).await;
+        if tried.answer.is_ok() && outcome.len() == 1 && tells.is_empty() {
+            self.sent.extend(outcome.pop().map(|sent| (tried.row.id, sent)));
+        } else {
+            self.write_down(&tried.row, (outcome, tells)).await;
+        }
+    }
+
+    /// Writes down what was sent, while the next messages are on their way: all that came to an end during one report
+    /// is in the next.
+    fn report_sent(&mut self) {
+        if self.sent.is_empty() || !self.reports.is_empty() {
+            return;
+        }
+        let (ids, inputs): (Vec<_>, Vec<_>) = std::mem::take(&mut self.sent).into_iter().unzip();
+        let (parts, name) = (self.parts.clone(), self.channel.name.clone());
+        self.reports.spawn(async move {
+            if !report(&parts, &name, inputs).await {
+                parts.store.unclaim(&ids).await;
+            }
+        });
     }
 
     async fn write_down(&self, row: &OutboxRow, (outcome, tells): Report) {
-        if !self.report(outcome).await {
+        if !report(&self.parts, &self.channel.name, outcome).await {
             // Nobody else would ever try it again before a restart.
             self.parts.store.unclaim(&[row.id]).await;
         }
         if !tells.is_empty() {
             // Apart from the outcome: a fallback that is gone must not keep it from being written down.
-            self.report(tells).await;
+            report(&self.parts, &self.channel.name, tells).await;
         }
     }
 
@@ -311,25 +348,29 @@ impl Worker {
         (vec![again, Input::Pause { channel: self.channel.id, pause }], tells)
     }
 
-    /// Writes down what came of a try, and says whether it could be: a message whose end is not written down would
-    /// be sent again.
-    async fn report(&self, inputs: Vec<Input>) -> bool {
-        loop {
-            let error = match self.parts.store.commit(self.parts.clock.now(), inputs.clone()).await {
-                Ok(_) => return true,
-                Err(error) => error,
-            };
-            self.warn(&error, "cannot write down what came of a message");
-            match error.retry_after() {
-                Some(wait) => tokio::time::sleep(wait.into()).await,
-                None => return false,
-            }
+    fn warn(&self, error: &(dyn Error + 'static), text: &str) {
+        warn(&self.channel.name, error, text);
+    }
+}
+
+/// Writes down what came of tries, and says whether it could be: a message whose end is not written down would be sent
+/// again.
+async fn report(parts: &Parts, channel: &str, inputs: Vec<Input>) -> bool {
+    loop {
+        let error = match parts.store.commit(parts.clock.now(), inputs.clone()).await {
+            Ok(_) => return true,
+            Err(error) => error,
+        };
+        warn(channel, &error, "cannot write down what came of a message");
+        match error.retry_after() {
+            Some(wait) => tokio::time::sleep(wait.into()).await,
+            None => return false,
         }
     }
+}
 
-    fn warn(&self, error: &(dyn Error + 'static), text: &str) {
-        tracing::warn!(channel = self.channel.name, error = error_chain(error), "{text}");
-    }
+fn warn(channel: &str, error: &(dyn Error + 'static), text: &str) {
+    tracing::warn!(channel, error = error_chain(error), "{text}");
 }
 
 /// The notifier of this channel; a configuration that makes none is a fault of the channel.

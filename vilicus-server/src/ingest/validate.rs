@@ -45,6 +45,19 @@ pub(super) fn validate(
     Ok(result)
 }
 
+/// Whether a metric may have this name, beyond doubt.
+pub(super) fn is_good_name(name: &str) -> bool {
+    name.len() <= MAX_NAME && !name.trim().is_empty() && !name.chars().any(char::is_control)
+}
+
+/// Whether a metric may have this unit, and have been written in that one, beyond doubt.
+pub(super) fn is_good_unit(unit: &str, written: Option<&str>) -> bool {
+    let written = written.unwrap_or("");
+    unit.len() <= MAX_UNIT
+        && written.len() <= MAX_UNIT
+        && !unit.chars().chain(written.chars()).any(char::is_control)
+}
+
 fn mistake((index, metric): (usize, &Metric)) -> Option<Mistake> {
     let unit = metric.unit.as_str().chars().chain(metric.written_unit.iter().flat_map(|unit| unit.chars()));
     let (place, detail) = if metric.name.trim().is_empty() {

@@ -48,8 +48,8 @@ async fn each_moment_of_a_problem_has_its_sentence() {
     let expected = [
         "There is nothing to tell: the check is OK",
         "Nobody is told that it is CRITICAL: ",
-        "Channel 'ops' was told CRITICAL at",
-        "There is nothing to tell: the check is OK",
+        "Channel 'ops' is to hear CRITICAL since",
+        "The check is OK since",
     ];
     for (minute, (status, expected)) in (1..).zip(statuses.into_iter().zip(expected)) {
         scene.api.clock.advance(Millis::from_minutes(1));
@@ -58,6 +58,7 @@ async fn each_moment_of_a_problem_has_its_sentence() {
         assert!(verdict.starts_with(expected), "{minute}: {verdict}");
     }
     scene.api.clock.advance(Millis::from_minutes(1));
+    let expected = [expected[0], expected[1], "Channel 'ops' was told CRITICAL at", expected[0]];
     for (minute, expected) in (1_i64..).zip(expected) {
         let past = scene.why(&format!("?at={}", at(60 * minute + 30))).await;
         let verdict = past["verdict"].as_str().unwrap();
@@ -96,6 +97,11 @@ async fn the_gates_stand_in_their_order_with_the_route_and_the_channel() {
     assert_eq!(
         (&told["channel"], &told["route"]),
         (&json!("/api/v1/channel/1/"), &json!("/api/v1/route/1/"))
+    );
+    assert_eq!(
+        (&told["notification"], &told["delivery"]),
+        (&json!("/api/v1/notification/1/"), &json!("pending")),
+        "nothing sends in this test"
     );
     assert_eq!(
         (&why["next"]["reason"], &why["next"]["at"]),

@@ -179,7 +179,7 @@ async fn a_heartbeat_that_can_never_be_due_is_refused() {
         (json!({"period": "9999w"}), "/params/period", "too long"),
         (json!({"period": "1h", "grace": "9999w"}), "/params/grace", "too long"),
         (json!({"cron": "0 0 30 2 *"}), "/params/cron", "never"),
-        (json!({"cron": "0 2 * * *", "timezone": "Berlin"}), "/params/cron", "Europe/Berlin"),
+        (json!({"cron": "0 2 * * *", "timezone": "Berlin"}), "/params/timezone", "Europe/Berlin"),
         (json!({"on_calendar": "*-02-30"}), "/params/on_calendar", ""),
         (json!({"perod": "1h"}), "/params/perod", "did you mean 'period'?"),
         (json!({"period": 60}), "/params/period", ""),

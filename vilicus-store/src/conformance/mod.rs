@@ -15,6 +15,7 @@ mod history;
 mod inventory;
 mod outbox;
 mod reopen;
+mod reports;
 mod telling;
 
 use std::future::Future;
@@ -74,6 +75,7 @@ where
     inventory::run(&harness).await;
     concurrency::run(&harness).await;
     reopen::run(&harness).await;
+    reports::run(&harness).await;
 }
 
 /// Makes stores.

@@ -229,7 +229,7 @@ impl Unit<'_> {
         self.suppress_all(id);
         let knows = |entry: &CheckEntry| entry.state.told(id).is_some();
         let told: Vec<CheckId> =
-            self.truth.checks.iter().filter(|(_, entry)| knows(entry)).map(|(id, _)| *id).collect();
+            self.truth.checks.values().filter(|entry| knows(entry)).map(|entry| entry.check.id).collect();
         for check in told {
             if let Some(entry) = self.truth.checks.get(&check) {
                 let mut state = CheckState::clone(&entry.state);

@@ -6,17 +6,16 @@
 //! which is written after all sealed history, events and finished messages are.
 
 use std::collections::HashMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vilicus_core::{CheckId, CheckResult, CheckState, Timestamp};
+use vilicus_core::{CheckId, CheckState, Timestamp};
 
 use crate::embedded::effect::{self, Effect};
 use crate::embedded::record::{self, BadRecord, Parts};
 use crate::embedded::samples::SavedSamples;
-use crate::embedded::truth::{CheckEntry, Ids, Truth};
+use crate::embedded::truth::{CheckEntry, Ids, Last, Truth};
 use crate::engine::{Durability, Engine, EngineError, EngineErrorKind, Scan, Write};
 use crate::inventory::Check;
 
@@ -44,7 +43,7 @@ struct Head {
 struct SavedCheck {
     check: Arc<Check>,
     state: CheckState,
-    last: Option<Arc<CheckResult>>,
+    last: Last,
     samples: SavedSamples,
     run_now: Option<Timestamp>,
 }
@@ -99,9 +98,7 @@ impl Checkpoint {
         sequence: u64,
         durability: Durability,
     ) -> Result<bool, EngineError> {
-        let from = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = truth.checks.range((from, Bound::Unbounded)).take(SLICE);
-        let checks: Vec<SavedCheck> = entries.map(|(_, entry)| saved(entry)).collect();
+        let checks: Vec<SavedCheck> = truth.checks.after(self.cursor).take(SLICE).map(saved).collect();
         let Some(last) = checks.last() else {
             return Ok(true);
         };

@@ -3,12 +3,12 @@
 //! The same encoding serves the open chunk in memory and the sealed one on disk. Nothing is lost: every sample reads
 //! back as it was sent. `docs/storage-format.md` has the bytes. Reading never panics, whatever the bytes are.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use vilicus_core::{CheckResult, Metric, Millis, Status, Timestamp};
+use vilicus_core::{Millis, Status, Timestamp};
 
+use crate::embedded::sample::Sample;
 use crate::query::HistoryRow;
+use crate::report::Report;
 
 const REPORTED_DIFFERS: u8 = 1 << 2;
 const TEXT: u8 = 1 << 3;
@@ -36,25 +36,39 @@ pub(crate) struct OpenChunk {
     bytes: Vec<u8>,
     count: u32,
     first: Timestamp,
-    previous: Previous,
-}
-
-/// What the next sample is held against.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Previous {
-    timestamp: Timestamp,
+    /// The time between the last two samples.
     step: i64,
-    result: Arc<CheckResult>,
+    /// The sample that was added last; it is remembered when the chunk is sealed.
+    newest: Sample,
 }
 
 impl OpenChunk {
-    /// Adds a sample.
-    pub(crate) fn push(&mut self, timestamp: Timestamp, status: Status, result: &Arc<CheckResult>) {
+    /// Adds a sample, and returns its bytes.
+    pub(crate) fn push(&mut self, timestamp: Timestamp, status: Status, report: &Report<'_>) -> &[u8] {
+        let at = self.bytes.len();
         if self.count == 0 {
-            self.first = timestamp;
+            (self.first, self.step) = (timestamp, 0);
         }
-        write_sample(&mut self.bytes, &mut self.previous, timestamp, status, result);
+        self.write_sample(timestamp, status, report);
         self.count += 1;
+        &self.bytes[at..]
+    }
+
+    /// Adds a sample as [`push`](OpenChunk::push) returned it, to a chunk that stood like that one. Returns the status
+    /// as judged.
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) -> Result<Status, BadChunk> {
+        let mut reader = Reader { bytes };
+        let fresh = self.count == 0;
+        let status = read_sample(&mut reader, &mut self.newest, &mut self.step, fresh)?;
+        if !reader.bytes.is_empty() {
+            return Err(BadChunk);
+        }
+        if fresh {
+            self.first = self.newest.timestamp;
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.count += 1;
+        Ok(status)
     }
 
     /// How many samples it holds.
@@ -74,134 +88,163 @@ impl OpenChunk {
 
     /// The moment of the sample that was added last.
     pub(crate) fn last(&self) -> Option<Timestamp> {
-        (self.count > 0).then_some(self.previous.timestamp)
+        (self.count > 0).then_some(self.newest.timestamp)
     }
 
-    /// The packed samples.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The sample that was added last, also when it was sealed since.
+    pub(crate) fn newest(&self) -> &Sample {
+        &self.newest
+    }
+
+    /// Takes the packed samples out.
+    pub(crate) fn seal(&mut self) -> Vec<u8> {
+        self.count = 0;
+        std::mem::take(&mut self.bytes)
     }
 
     /// The samples, in the order in which they were added.
     pub(crate) fn rows(&self) -> Result<Vec<HistoryRow>, BadChunk> {
         read(&self.bytes, self.count)
     }
+
+    fn write_sample(&mut self, timestamp: Timestamp, status: Status, report: &Report<'_>) {
+        let Self { bytes, newest, step: step_before, .. } = self;
+        let fresh = self.count == 0;
+        let head = &report.head;
+        // A chunk says everything anew, so that it can be read by itself.
+        let (same_text, same_shape) = (newest.says(report), newest.shape() == report.shape);
+        let (texts, shape) = if fresh {
+            (!head.output.is_empty() || !head.long_output.is_empty(), !report.shape.is_empty())
+        } else {
+            (!same_text, !same_shape)
+        };
+        let before_ms = if fresh { 0 } else { newest.timestamp.as_millis() };
+        let (duration, exit_code) = (
+            head.duration != before_of(fresh, newest.duration),
+            head.exit_code != before_of(fresh, newest.exit_code),
+        );
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        bytes.push(
+            status.code()
+                | flag(head.status != Some(status), REPORTED_DIFFERS)
+                | flag(texts, TEXT)
+                | flag(shape, SHAPE)
+                | flag(duration, DURATION)
+                | flag(exit_code, EXIT_CODE)
+                | flag(head.truncated, TRUNCATED),
+        );
+        let step = timestamp.as_millis().wrapping_sub(before_ms);
+        write_signed(bytes, step.wrapping_sub(*step_before));
+        if head.status != Some(status) {
+            bytes.push(head.status.map_or(NO_STATUS, Status::code));
+        }
+        if duration {
+            write_number(bytes, head.duration.map_or(0, |span| span.get().saturating_add(1)));
+        }
+        if exit_code {
+            write_signed(bytes, head.exit_code.map_or(i64::MIN, i64::from));
+        }
+        if texts {
+            write_text(bytes, head.output);
+            write_text(bytes, head.long_output);
+        }
+        if shape {
+            write_number(bytes, report.values.len() as u64);
+            write_number(bytes, report.shape.len() as u64);
+            bytes.extend_from_slice(report.shape);
+        }
+        for (at, value) in report.values.iter().enumerate() {
+            let before = if fresh || shape { 0.0 } else { newest.values.get(at).copied().unwrap_or(0.0) };
+            write_value(bytes, before, *value);
+        }
+        *step_before = step;
+        (newest.timestamp, newest.status) = (timestamp, head.status);
+        (newest.duration, newest.exit_code, newest.truncated) =
+            (head.duration, head.exit_code, head.truncated);
+        if !same_text {
+            newest.set_text(head.output, head.long_output);
+        }
+        if !same_shape {
+            newest.set_shape(report.shape);
+        }
+        newest.set_values(report.values);
+    }
+}
+
+fn before_of<T>(fresh: bool, value: Option<T>) -> Option<T> {
+    value.filter(|_| !fresh)
+}
+
+/// Reads so many packed samples, and shows each with its status as judged.
+pub(crate) fn walk(
+    bytes: &[u8],
+    count: u32,
+    mut show: impl FnMut(&Sample, Status) -> Result<(), BadChunk>,
+) -> Result<(), BadChunk> {
+    let mut reader = Reader { bytes };
+    let (mut sample, mut step) = (Sample::default(), 0);
+    for nth in 0..count {
+        let status = read_sample(&mut reader, &mut sample, &mut step, nth == 0)?;
+        show(&sample, status)?;
+    }
+    if reader.bytes.is_empty() { Ok(()) } else { Err(BadChunk) }
 }
 
 /// Reads so many packed samples.
 pub(crate) fn read(bytes: &[u8], count: u32) -> Result<Vec<HistoryRow>, BadChunk> {
-    let mut reader = Reader { bytes };
-    let mut previous = Previous::default();
     let mut rows = Vec::with_capacity((count as usize).min(bytes.len()));
-    for _ in 0..count {
-        rows.push(read_sample(&mut reader, &mut previous)?);
-    }
-    if reader.bytes.is_empty() { Ok(rows) } else { Err(BadChunk) }
+    walk(bytes, count, |sample, status| {
+        let result = sample.result().ok_or(BadChunk)?;
+        rows.push(HistoryRow { timestamp: sample.timestamp, status, result });
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
-fn write_sample(
-    bytes: &mut Vec<u8>,
-    previous: &mut Previous,
-    timestamp: Timestamp,
-    status: Status,
-    result: &Arc<CheckResult>,
-) {
-    let before = &previous.result;
-    let texts = result.output != before.output || result.long_output != before.long_output;
-    let shape = !same_shape(&result.metrics, &before.metrics);
-    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-    bytes.push(
-        status.code()
-            | flag(result.status != Some(status), REPORTED_DIFFERS)
-            | flag(texts, TEXT)
-            | flag(shape, SHAPE)
-            | flag(result.duration != before.duration, DURATION)
-            | flag(result.exit_code != before.exit_code, EXIT_CODE)
-            | flag(result.truncated, TRUNCATED),
-    );
-    let step = timestamp.as_millis().wrapping_sub(previous.timestamp.as_millis());
-    write_signed(bytes, step.wrapping_sub(previous.step));
-    if result.status != Some(status) {
-        bytes.push(result.status.map_or(NO_STATUS, Status::code));
+/// Moves a sample to the next one. Returns the status as judged.
+fn read_sample(
+    reader: &mut Reader<'_>,
+    sample: &mut Sample,
+    step: &mut i64,
+    fresh: bool,
+) -> Result<Status, BadChunk> {
+    if fresh {
+        (*sample, *step) = (Sample::default(), 0);
     }
-    if result.duration != before.duration {
-        write_number(bytes, result.duration.map_or(0, |span| span.get().saturating_add(1)));
-    }
-    if result.exit_code != before.exit_code {
-        write_signed(bytes, result.exit_code.map_or(i64::MIN, i64::from));
-    }
-    if texts {
-        write_text(bytes, &result.output);
-        write_text(bytes, &result.long_output);
-    }
-    if shape {
-        write_metrics(bytes, &result.metrics);
-    } else {
-        for (metric, before) in result.metrics.iter().zip(&before.metrics) {
-            write_value(bytes, before.value, metric.value);
-        }
-    }
-    *previous = Previous { timestamp, step, result: Arc::clone(result) };
-}
-
-fn read_sample(reader: &mut Reader<'_>, previous: &mut Previous) -> Result<HistoryRow, BadChunk> {
     let flags = reader.byte()?;
     let status = status_of(flags & 3)?;
-    let step = reader.signed()?.wrapping_add(previous.step);
-    let timestamp = Timestamp::from_millis(previous.timestamp.as_millis().wrapping_add(step));
-    let mut result = CheckResult::clone(&previous.result);
-    result.timestamp = Some(timestamp);
-    result.truncated = flags & TRUNCATED != 0;
-    result.status = Some(status);
+    *step = reader.signed()?.wrapping_add(*step);
+    sample.timestamp = Timestamp::from_millis(sample.timestamp.as_millis().wrapping_add(*step));
+    sample.truncated = flags & TRUNCATED != 0;
+    sample.status = Some(status);
     if flags & REPORTED_DIFFERS != 0 {
         let code = reader.byte()?;
-        result.status = if code == NO_STATUS { None } else { Some(status_of(code)?) };
+        sample.status = if code == NO_STATUS { None } else { Some(status_of(code)?) };
     }
     if flags & DURATION != 0 {
-        result.duration = reader.number()?.checked_sub(1).map(Millis::new);
+        sample.duration = reader.number()?.checked_sub(1).map(Millis::new);
     }
     if flags & EXIT_CODE != 0 {
-        result.exit_code = i32::try_from(reader.signed()?).ok();
+        sample.exit_code = i32::try_from(reader.signed()?).ok();
     }
     if flags & TEXT != 0 {
-        result.output = reader.text()?;
-        result.long_output = reader.text()?;
+        let (output, long_output) = (reader.text()?, reader.text()?);
+        sample.set_text(output, long_output);
     }
     if flags & SHAPE != 0 {
-        result.metrics = reader.metrics()?;
-    } else {
-        for metric in &mut result.metrics {
-            metric.value = reader.value(metric.value)?;
-        }
+        let count = usize::try_from(reader.number()?).ok().filter(|count| *count <= reader.bytes.len());
+        let count = count.ok_or(BadChunk)?;
+        sample.set_shape(reader.sized()?);
+        sample.set_values(&vec![0.0; count]);
     }
-    *previous = Previous { timestamp, step, result: Arc::new(result.clone()) };
-    Ok(HistoryRow { timestamp, status, result })
+    for value in &mut sample.values {
+        *value = reader.value(*value)?;
+    }
+    Ok(status)
 }
 
 fn status_of(code: u8) -> Result<Status, BadChunk> {
     Status::from_code(code.into()).ok_or(BadChunk)
-}
-
-/// Whether two lists of metrics differ in nothing but the values.
-fn same_shape(one: &[Metric], other: &[Metric]) -> bool {
-    let bits = |bound: Option<f64>| bound.map(f64::to_bits);
-    one.len() == other.len()
-        && one.iter().zip(other).all(|(one, other)| {
-            one.name == other.name
-                && one.unit == other.unit
-                && one.warning == other.warning
-                && one.critical == other.critical
-                && bits(one.min) == bits(other.min)
-                && bits(one.max) == bits(other.max)
-                && one.written_unit == other.written_unit
-        })
-}
-
-fn write_metrics(bytes: &mut Vec<u8>, metrics: &[Metric]) {
-    // Writing to memory fails only for types that postcard cannot hold; a metric is none of them.
-    let encoded = postcard::to_allocvec(metrics).unwrap_or_else(|_| vec![0]);
-    write_number(bytes, encoded.len() as u64);
-    bytes.extend_from_slice(&encoded);
 }
 
 fn write_text(bytes: &mut Vec<u8>, text: &str) {
@@ -248,7 +291,7 @@ pub(crate) fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Small numbers of either sign become small numbers without one.
-fn write_signed(bytes: &mut Vec<u8>, number: i64) {
+pub(crate) fn write_signed(bytes: &mut Vec<u8>, number: i64) {
     write_number(bytes, ((number << 1) ^ (number >> 63)) as u64);
 }
 
@@ -290,12 +333,8 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    fn text(&mut self) -> Result<String, BadChunk> {
-        std::str::from_utf8(self.sized()?).map(str::to_owned).map_err(|_| BadChunk)
-    }
-
-    fn metrics(&mut self) -> Result<Vec<Metric>, BadChunk> {
-        postcard::from_bytes(self.sized()?).map_err(|_| BadChunk)
+    fn text(&mut self) -> Result<&'a str, BadChunk> {
+        std::str::from_utf8(self.sized()?).map_err(|_| BadChunk)
     }
 
     fn value(&mut self, before: f64) -> Result<f64, BadChunk> {
@@ -317,7 +356,15 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Reports;
     use proptest::prelude::*;
+    use vilicus_core::{CheckId, CheckResult, Metric};
+
+    fn push(chunk: &mut OpenChunk, at: i64, status: Status, result: &CheckResult) -> Vec<u8> {
+        let mut reports = Reports::default();
+        reports.add(CheckId::new(1).unwrap(), result);
+        chunk.push(Timestamp::from_millis(at), status, &reports.iter().next().unwrap()).to_vec()
+    }
 
     fn any_result() -> impl Strategy<Value = (i64, u8, CheckResult)> {
         let metric = (
@@ -349,13 +396,24 @@ mod tests {
     proptest! {
         #[test]
         fn samples_round_trip(results in proptest::collection::vec(any_result(), 0..30)) {
-            let mut chunk = OpenChunk::default();
-            for (at, judged, result) in &results {
-                chunk.push(Timestamp::from_millis(*at), status_of(*judged).unwrap(), &Arc::new(result.clone()));
+            let (mut chunk, mut again) = (OpenChunk::default(), OpenChunk::default());
+            for (nth, (at, judged, result)) in results.iter().enumerate() {
+                let judged = status_of(*judged).unwrap();
+                let bytes = push(&mut chunk, *at, judged, result);
+                prop_assert_eq!(again.push_bytes(&bytes).unwrap(), judged);
+                // By text, since NaN equals nothing.
+                prop_assert_eq!(format!("{again:?}"), format!("{chunk:?}"));
+                if nth == 20 {
+                    // What was sealed is what the next one is not held against.
+                    let sealed = chunk.seal();
+                    prop_assert_eq!(&sealed, &again.seal());
+                    prop_assert_eq!(read(&sealed, 21).unwrap().len(), 21);
+                }
             }
+            let results = if results.len() > 20 { &results[21..] } else { &results[..] };
             let rows = chunk.rows().unwrap();
             prop_assert_eq!(rows.len(), results.len());
-            for (row, (at, judged, result)) in rows.iter().zip(&results) {
+            for (row, (at, judged, result)) in rows.iter().zip(results) {
                 prop_assert_eq!((row.timestamp.as_millis(), row.status.code()), (*at, *judged));
                 let sent = CheckResult { timestamp: Some(row.timestamp), ..result.clone() };
                 // By text, since NaN equals nothing.
@@ -376,7 +434,7 @@ mod tests {
             let value = 40.0 + f64::from(minute % 7) * 0.3;
             let result = CheckResult::ok("cpu")
                 .metric(Metric::percent("usage_percent", (value * 10.0).round() / 10.0));
-            chunk.push(Timestamp::from_millis(i64::from(minute) * 60_000), Status::Ok, &Arc::new(result));
+            push(&mut chunk, i64::from(minute) * 60_000, Status::Ok, &result);
         }
         assert!(chunk.size() < 60 * 6, "{} bytes", chunk.size());
     }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use vilicus_core::judge::flapping::Flapping;
 use vilicus_core::judge::freshness::Contact;
@@ -15,8 +14,10 @@ use vilicus_core::{
     TokenId,
 };
 
+use crate::embedded::chunk::{write_number, write_signed};
 use crate::inventory::{Agent, Channel, Check, Template, Token};
 use crate::outbox::OutboxRow;
+use crate::report::Sink;
 
 /// One change of the truth. The order of the variants is part of the format on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,14 @@ pub(crate) enum Effect {
     TemplateGone(TemplateId),
     /// The last message of a group went to a channel.
     GroupClock { channel: ChannelId, group: String, last: Timestamp },
+    /// A result was kept that is [`Kept::Routine`] and the next one of its week.
+    Sample {
+        check: CheckId,
+        /// How long after its own moment it was received; negative when a clock is ahead.
+        delay: i64,
+        /// What differs from the sample before it, as it stands in its chunk.
+        bytes: Vec<u8>,
+    },
 }
 
 /// A result that was kept.
@@ -179,25 +188,16 @@ pub(crate) fn write(payload: &mut Vec<u8>, effect: &Effect) -> Result<(), postca
     written
 }
 
-/// Lets postcard write behind what is there already, a slice at a time.
-struct Sink<'a>(&'a mut Vec<u8>);
+/// The number of [`Effect::Sample`].
+const SAMPLE: u8 = 28;
 
-impl Flavor for Sink<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
+/// Adds an [`Effect::Sample`] to the payload of a record, without making one: this happens a million times a second.
+pub(crate) fn write_sample(payload: &mut Vec<u8>, check: CheckId, delay: i64, bytes: &[u8]) {
+    payload.push(SAMPLE);
+    write_number(payload, check.get());
+    write_signed(payload, delay);
+    write_number(payload, bytes.len() as u64);
+    payload.extend_from_slice(bytes);
 }
 
 /// The effects of a payload; `None` when it makes no sense.
@@ -243,6 +243,17 @@ mod tests {
         effects().iter().for_each(|effect| write(&mut payload, effect).unwrap());
         assert_eq!(read(&payload), Some(effects()));
         assert_eq!(read(&payload[..payload.len() - 1]), None);
+    }
+
+    #[test]
+    fn samples_are_written_as_the_effect_would_be() {
+        for (delay, bytes) in [(0, vec![]), (-300_000, vec![1, 2, 255]), (i64::MAX, vec![7; 300])] {
+            let check = CheckId::new(1 << 20).unwrap();
+            let (mut quick, mut plain) = (Vec::new(), Vec::new());
+            write_sample(&mut quick, check, delay, &bytes);
+            write(&mut plain, &Effect::Sample { check, delay, bytes }).unwrap();
+            assert_eq!(quick, plain);
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Unit<'_> {
         }
     }
 
-    fn heard_of(&mut self, id: AgentId) {
+    pub(crate) fn heard_of(&mut self, id: AgentId) {
         let Some(entry) = self.truth.agents.get_mut(&id) else {
             return;
         };

@@ -11,8 +11,8 @@
 //! | room | what it is for |
 //! |---|---|
 //! | `effect` | what a commit changes; the only way in which the truth changes |
-//! | `truth`, `names`, `queue`, `deadlines`, `samples`, `trail` | all that is known, in memory |
-//! | `unit`, `judging`, `changes`, `messages` | from inputs to effects |
+//! | `truth`, `table`, `names`, `queue`, `deadlines`, `sample`, `samples`, `trail` | all that is known, in memory |
+//! | `unit`, `reporting`, `judging`, `changes`, `messages` | from inputs to effects |
 //! | `writer`, `shared` | the thread that commits, and what readers share with it |
 //! | `record`, `journal`, `checkpoint`, `recovery` | bytes on disk, and the way back from them |
 //! | `chunk`, `history`, `rollup`, `period`, `retention` | what was, packed, put together, and forgotten |
@@ -39,13 +39,16 @@ mod queue;
 mod reads;
 mod record;
 mod recovery;
+mod reporting;
 mod retention;
 mod rollup;
 mod rule_changes;
 mod rules;
+mod sample;
 mod samples;
 mod shared;
 mod surroundings;
+mod table;
 mod telling;
 mod trail;
 mod truth;
@@ -252,14 +255,16 @@ fn read_error(error: EngineError) -> StoreError {
 #[async_trait]
 impl<E: Engine> Store for EngineStore<E> {
     async fn commit(&self, now: Timestamp, inputs: Vec<Input>) -> Result<Vec<Outcome>, StoreError> {
-        let count = inputs.len();
+        let count = inputs.iter().map(Input::weight).sum();
         if self.shared.queued.fetch_add(count, Ordering::Relaxed) > MAX_QUEUED {
             self.shared.queued.fetch_sub(count, Ordering::Relaxed);
             return Err(StoreError::Busy { retry_after: BUSY_RETRY });
         }
         let (reply, answer) = oneshot::channel();
+        self.shared.jobs.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.send(Job::Commit(CommitJob { now, inputs, reply })) {
             self.shared.queued.fetch_sub(count, Ordering::Relaxed);
+            self.shared.jobs.fetch_sub(1, Ordering::Relaxed);
             return Err(error);
         }
         answer.await.unwrap_or(Err(StoreError::Closed))
@@ -314,6 +319,12 @@ impl<E: Engine> Store for EngineStore<E> {
         Ok(self.shared.read().check_views(filter, page))
     }
 
+    async fn check_ids(&self, agent: AgentId, names: &[&str]) -> Result<Vec<Option<CheckId>>, StoreError> {
+        self.check_open()?;
+        let truth = self.shared.read();
+        Ok(names.iter().map(|name| truth.names.check(agent, name)).collect())
+    }
+
     async fn channels(&self) -> Result<Vec<Arc<Channel>>, StoreError> {
         self.check_open()?;
         Ok(self.shared.read().channels.values().cloned().collect())
@@ -361,8 +372,7 @@ impl<E: Engine> Store for EngineStore<E> {
 
     async fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<Arc<Token>>, StoreError> {
         self.check_open()?;
-        let truth = self.shared.read();
-        Ok(truth.names.hashes.get(hash).and_then(|id| truth.tokens.get(id)).cloned())
+        Ok(self.shared.token_by_hash(hash))
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryRow>, StoreError> {

@@ -150,7 +150,11 @@ impl Problems {
         }
         let now = labels.map_or_else(Vec::new, |labels| {
             let sources = inhibitions.values().filter(|inhibition| inhibition.is_source(&labels));
-            sources.map(|inhibition| (inhibition.id, shared(inhibition, &labels))).collect()
+            let places = |of: &std::sync::Arc<Inhibition>| {
+                let id = of.id;
+                shared(of, &labels).into_iter().map(move |values| (id, values))
+            };
+            sources.flat_map(places).collect()
         });
         self.set_source(check, now)
     }
@@ -176,21 +180,30 @@ impl Problems {
         released
     }
 
-    /// The checks whose problem may hold a check with these labels by this inhibition.
+    /// The checks whose problem may hold a check with these labels by this inhibition. One may come more than once.
     pub(crate) fn sources(
         &self,
         inhibition: &Inhibition,
         labels: &Labels<'_>,
     ) -> impl Iterator<Item = CheckId> {
         let sources = self.sources.get(&inhibition.id);
-        let checks = sources.and_then(|sources| sources.get(&shared(inhibition, labels)));
-        checks.into_iter().flatten().copied()
+        let checks = sources.into_iter().flat_map(move |sources| {
+            shared(inhibition, labels).into_iter().filter_map(|values| sources.get(&values))
+        });
+        checks.flatten().copied()
     }
 }
 
-/// The values that source and target must have in common, as one text.
-fn shared(inhibition: &Inhibition, labels: &Labels<'_>) -> String {
-    inhibition.equal.iter().map(|name| labels.first(name)).collect::<Vec<_>>().join("\u{1f}")
+/// The values that source and target must have in common, each choice of one value a label as one text.
+fn shared(inhibition: &Inhibition, labels: &Labels<'_>) -> Vec<String> {
+    inhibition.equal.iter().fold(vec![String::new()], |choices, name| {
+        let values: Vec<&str> = labels.values(name).collect();
+        let values = if values.is_empty() { vec![""] } else { values };
+        choices
+            .iter()
+            .flat_map(|choice| values.iter().map(move |value| format!("{choice}\u{1f}{value}")))
+            .collect()
+    })
 }
 
 #[cfg(test)]

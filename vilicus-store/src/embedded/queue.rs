@@ -131,8 +131,8 @@ impl Queue {
         durable: u64,
         limit: usize,
     ) -> Vec<Arc<OutboxRow>> {
-        let free = self.free(channel).into_iter();
-        let due: Vec<_> = free
+        let due: Vec<_> = self
+            .free(channel)
             .filter(|queued| queued.row.not_before <= now && queued.sequence <= durable)
             .take(limit)
             .map(|queued| Arc::clone(&queued.row))
@@ -177,25 +177,21 @@ impl Queue {
         let rows = || ids.into_iter().flatten().filter_map(|id| self.rows.get(id));
         Waiting {
             count: ids.map_or(0, BTreeSet::len),
-            next: self.free(channel).iter().map(|queued| queued.row.not_before).min(),
+            next: self.free(channel).map(|queued| queued.row.not_before).min(),
             oldest: rows().map(|queued| queued.row.created_at).min(),
         }
     }
 
     /// The messages of a channel that nobody has and that have to wait for no older one about the same thing:
     /// the order of what is told of a check is kept.
-    fn free(&self, channel: ChannelId) -> Vec<&Queued> {
+    fn free(&self, channel: ChannelId) -> impl Iterator<Item = &Queued> {
         let mut taken: HashSet<(&str, &str)> = HashSet::new();
-        let mut free = Vec::new();
-        for queued in self.channels.get(&channel).into_iter().flatten().filter_map(|id| self.rows.get(id)) {
-            let places = || places(&queued.row);
-            let blocked = places().any(|place| taken.contains(&place));
-            taken.extend(places());
-            if !blocked && !queued.claimed {
-                free.push(queued);
-            }
-        }
-        free
+        let ids = self.channels.get(&channel).into_iter().flatten();
+        ids.filter_map(|id| self.rows.get(id)).filter(move |queued| {
+            let blocked = places(&queued.row).any(|place| taken.contains(&place));
+            taken.extend(places(&queued.row));
+            !blocked && !queued.claimed
+        })
     }
 }
 

@@ -80,7 +80,7 @@ impl Truth {
         } else if agent.silent && is_own {
             Some(Arc::new(no_contact(&agent.contact)))
         } else {
-            entry.last.clone()
+            entry.last_result()
         }
     }
 
@@ -104,7 +104,7 @@ impl Truth {
 
     /// The newest message that told a channel of each problem that is open and that it knows of.
     pub(crate) fn told(&self, channel: ChannelId) -> Vec<(CheckId, NotificationId)> {
-        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id)).map(AsRef::as_ref);
+        let open = self.problems.open.iter().filter_map(|id| self.checks.get(id));
         let newest = |entry: &CheckEntry| {
             let told = entry.state.told(channel).filter(|_| entry.state.has_hard_problem())?;
             Some((entry.check.id, *told.messages.last()?))
@@ -139,7 +139,7 @@ impl Truth {
 
     /// The checks of an agent that shall run sooner than their interval says.
     pub(crate) fn runs(&self, agent: AgentId, now: Timestamp) -> Vec<Run> {
-        let checks = self.families.get(&agent).into_iter().flat_map(|family| &family.checks);
+        let checks = self.families.get(&agent).into_iter().flat_map(|family| &family.restless);
         let entries = checks.filter_map(|id| self.checks.get(id));
         let wanted = entries.filter(|entry| entry.check.enabled && entry.check.runs_on_agent());
         wanted
@@ -336,8 +336,12 @@ pub(crate) fn notifications(
         };
         truth.queue.rows().filter(in_range).filter(about).filter(|row| wanted(row)).cloned().collect()
     };
-    // Also those whose end is not durable yet: they wait no longer, and must not be out of sight meanwhile.
-    let mut rows = entries(shared, engine, &range, query.limit, u64::MAX, &wanted, |truth| &truth.finished)?;
+    let mut rows = if query.states.iter().any(|state| state != "pending") || query.states.is_empty() {
+        // Also those whose end is not durable yet: they wait no longer, and must not be out of sight meanwhile.
+        entries(shared, engine, &range, query.limit, u64::MAX, &wanted, |truth| &truth.finished)?
+    } else {
+        Vec::new()
+    };
     rows.extend(pending);
     // A message that was finished in between is found twice: the later word counts, and sorting is stable.
     rows.sort_by_key(|row| row.id);

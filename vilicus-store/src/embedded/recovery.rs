@@ -58,6 +58,7 @@ pub(crate) fn recover(engine: &dyn Engine, now: Timestamp) -> Result<Option<Reco
 fn check_of(effect: &Effect) -> Option<CheckId> {
     match effect {
         Effect::Result(ResultEffect { check, .. })
+        | Effect::Sample { check, .. }
         | Effect::State { check, .. }
         | Effect::RunNow { check, .. }
         | Effect::CheckGone(check) => Some(*check),

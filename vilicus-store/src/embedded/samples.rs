@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use vilicus_core::{CheckId, CheckResult, Status, Timestamp};
+use vilicus_core::{CheckId, Status, Timestamp};
 
 use crate::embedded::chunk::{self, BadChunk, OpenChunk};
 use crate::embedded::period;
-use crate::query::HistoryRow;
+use crate::embedded::rollup;
+use crate::embedded::sample::Sample;
+use crate::query::{HistoryRow, Rollup};
+use crate::report::{Report, Reports};
 
 /// A chunk is sealed at so many samples …
 const SEAL_COUNT: u32 = 120;
@@ -61,23 +64,70 @@ impl Sealed {
     pub(crate) fn rows(&self) -> Result<Vec<HistoryRow>, BadChunk> {
         chunk::read(&self.bytes, self.count)
     }
+
+    /// The samples put together.
+    pub(crate) fn rollup(&self) -> Result<Option<Rollup>, BadChunk> {
+        rollup::roll_up_chunk(&self.bytes, self.count)
+    }
 }
 
 impl Samples {
     /// Adds a result, and returns the chunks that are sealed by it.
     pub(crate) fn push(
         &mut self,
-        check: CheckId,
         timestamp: Timestamp,
         status: Status,
-        result: &Arc<CheckResult>,
+        report: &Report<'_>,
     ) -> Vec<Arc<Sealed>> {
-        let sealed = if self.newest.is_none_or(|newest| timestamp > newest) {
-            self.push_in_order(check, timestamp, status, result)
+        let check = report.head.check;
+        let sealed = if self.is_next(timestamp) {
+            self.push_in_order(check, timestamp, status, report)
         } else {
-            self.late.push(timestamp, status, result);
-            if is_full(&self.late) { seal_late(check, std::mem::take(&mut self.late)) } else { Vec::new() }
+            self.late.push(timestamp, status, report);
+            if is_full(&self.late) { seal_late(check, &mut self.late) } else { Vec::new() }
         };
+        self.pending.extend(sealed.iter().cloned());
+        sealed
+    }
+
+    /// Whether a sample of this moment comes in order.
+    fn is_next(&self, timestamp: Timestamp) -> bool {
+        self.newest.is_none_or(|newest| timestamp > newest)
+    }
+
+    /// Whether a sample of this moment goes into the open chunk as it is.
+    pub(crate) fn goes_on(&self, timestamp: Timestamp) -> bool {
+        self.is_next(timestamp)
+            && self.open.first().is_none_or(|first| period::week(first) == period::week(timestamp))
+    }
+
+    /// Adds a result that [`goes_on`](Samples::goes_on), and shows its bytes. Returns the chunk that is sealed by it.
+    pub(crate) fn push_on(
+        &mut self,
+        timestamp: Timestamp,
+        status: Status,
+        report: &Report<'_>,
+        show: impl FnOnce(&[u8]),
+    ) -> Option<Arc<Sealed>> {
+        show(self.open.push(timestamp, status, report));
+        self.newest = Some(timestamp);
+        self.seal_full(report.head.check)
+    }
+
+    /// Adds a result by the bytes that [`push_on`](Samples::push_on) showed. Returns its status and the chunk that is
+    /// sealed by it.
+    pub(crate) fn push_bytes(
+        &mut self,
+        check: CheckId,
+        bytes: &[u8],
+    ) -> Result<(Status, Option<Arc<Sealed>>), BadChunk> {
+        let status = self.open.push_bytes(bytes)?;
+        self.newest = Some(self.open.newest().timestamp);
+        Ok((status, self.seal_full(check)))
+    }
+
+    fn seal_full(&mut self, check: CheckId) -> Option<Arc<Sealed>> {
+        let sealed = if is_full(&self.open) { self.seal_open(check) } else { None };
         self.pending.extend(sealed.iter().cloned());
         sealed
     }
@@ -87,13 +137,13 @@ impl Samples {
         check: CheckId,
         timestamp: Timestamp,
         status: Status,
-        result: &Arc<CheckResult>,
+        report: &Report<'_>,
     ) -> Vec<Arc<Sealed>> {
         let mut sealed = Vec::new();
-        if self.open.first().is_some_and(|first| period::week(first) != period::week(timestamp)) {
+        if !self.goes_on(timestamp) {
             sealed.extend(self.seal_open(check));
         }
-        self.open.push(timestamp, status, result);
+        self.open.push(timestamp, status, report);
         self.newest = Some(timestamp);
         if is_full(&self.open) {
             sealed.extend(self.seal_open(check));
@@ -102,15 +152,13 @@ impl Samples {
     }
 
     fn seal_open(&mut self, check: CheckId) -> Option<Arc<Sealed>> {
-        let open = std::mem::take(&mut self.open);
-        Some(Arc::new(Sealed {
-            check,
-            late: false,
-            first: open.first()?,
-            last: open.last()?,
-            count: open.count(),
-            bytes: open.into_bytes(),
-        }))
+        let (first, last, count) = (self.open.first()?, self.open.last()?, self.open.count());
+        Some(Arc::new(Sealed { check, late: false, first, last, count, bytes: self.open.seal() }))
+    }
+
+    /// The sample that came in order last.
+    pub(crate) fn last(&self) -> &Sample {
+        self.open.newest()
     }
 
     /// The latest moment of all samples there ever were.
@@ -163,8 +211,9 @@ fn is_full(chunk: &OpenChunk) -> bool {
 }
 
 /// Late samples by time, one chunk a week.
-fn seal_late(check: CheckId, late: OpenChunk) -> Vec<Arc<Sealed>> {
-    let rows = match late.rows() {
+fn seal_late(check: CheckId, late: &mut OpenChunk) -> Vec<Arc<Sealed>> {
+    let count = late.count();
+    let rows = match chunk::read(&late.seal(), count) {
         Ok(rows) => rows,
         Err(error) => {
             tracing::error!(%error, %check, "late results cannot be packed and are left out");
@@ -181,19 +230,23 @@ fn seal_late(check: CheckId, late: OpenChunk) -> Vec<Arc<Sealed>> {
 fn seal_rows(check: CheckId, rows: BTreeMap<Timestamp, HistoryRow>) -> Option<Sealed> {
     let (first, last) = (*rows.first_key_value()?.0, *rows.last_key_value()?.0);
     let mut chunk = OpenChunk::default();
-    for row in rows.into_values() {
-        chunk.push(row.timestamp, row.status, &Arc::new(row.result));
+    let mut reports = Reports::default();
+    rows.values().for_each(|row| reports.add(check, &row.result));
+    for (row, report) in rows.values().zip(reports.iter()) {
+        chunk.push(row.timestamp, row.status, &report);
     }
-    Some(Sealed { check, late: true, first, last, count: chunk.count(), bytes: chunk.into_bytes() })
+    Some(Sealed { check, late: true, first, last, count: chunk.count(), bytes: chunk.seal() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vilicus_core::CheckResult;
 
     fn push(samples: &mut Samples, millis: i64) -> Vec<Arc<Sealed>> {
-        let check = CheckId::new(1).unwrap();
-        samples.push(check, Timestamp::from_millis(millis), Status::Ok, &Arc::new(CheckResult::ok("fine")))
+        let mut reports = Reports::default();
+        reports.add(CheckId::new(1).unwrap(), &CheckResult::ok("fine"));
+        samples.push(Timestamp::from_millis(millis), Status::Ok, &reports.iter().next().unwrap())
     }
 
     #[test]

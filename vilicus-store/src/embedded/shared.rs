@@ -1,13 +1,14 @@
 //! What the writer and the readers share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
 use crate::embedded::truth::Truth;
 use crate::engine::Engine;
+use crate::inventory::Token;
 use crate::store::Sequence;
 
 /// Damaged records are told apart up to so many.
@@ -17,10 +18,13 @@ const MAX_DAMAGED: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     truth: RwLock<Truth>,
+    /// The tokens by hash, apart: every request asks for one, and shall not wait for the judge.
+    tokens: RwLock<HashMap<[u8; 32], Arc<Token>>>,
     /// The last record that is durable: no event and no message leaves before its record is.
     durable: AtomicU64,
-    /// The inputs that wait for the writer.
+    /// The inputs that wait for the writer, and the commits that they are of.
     pub(crate) queued: AtomicUsize,
+    pub(crate) jobs: AtomicUsize,
     faults: Mutex<Faults>,
     damaged: Damaged,
     changed: watch::Sender<Sequence>,
@@ -59,14 +63,21 @@ impl Damaged {
     }
 }
 
+fn all_tokens(truth: &mut Truth) -> HashMap<[u8; 32], Arc<Token>> {
+    truth.changed_tokens = Vec::new();
+    truth.tokens.values().map(|token| (token.hash, Arc::clone(token))).collect()
+}
+
 impl Shared {
-    pub(crate) fn new(truth: Truth, last: u64, quarantined: u64) -> Self {
+    pub(crate) fn new(mut truth: Truth, last: u64, quarantined: u64) -> Self {
         // Readers begin at `Sequence::START`, so what is there already counts as one change.
         let changed = watch::Sender::new(Sequence(last.saturating_add(1)));
         Self {
+            tokens: RwLock::new(all_tokens(&mut truth)),
             truth: RwLock::new(truth),
             durable: AtomicU64::new(last),
             queued: AtomicUsize::new(0),
+            jobs: AtomicUsize::new(0),
             faults: Mutex::new(Faults { quarantined, ..Faults::default() }),
             damaged: Damaged::default(),
             changed,
@@ -81,6 +92,30 @@ impl Shared {
     /// The truth, to change.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Truth> {
         self.truth.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token with this hash.
+    pub(crate) fn token_by_hash(&self, hash: &[u8; 32]) -> Option<Arc<Token>> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+
+    /// Lets callers be known by the tokens that were changed.
+    pub(crate) fn publish_tokens(&self, truth: &mut Truth) {
+        if truth.changed_tokens.is_empty() {
+            return;
+        }
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        for hash in std::mem::take(&mut truth.changed_tokens) {
+            match truth.token_by_hash(&hash) {
+                Some(token) => tokens.insert(hash, Arc::clone(token)),
+                None => tokens.remove(&hash),
+            };
+        }
+    }
+
+    /// Lets callers be known by the tokens of this truth and no others.
+    pub(crate) fn publish_all_tokens(&self, truth: &mut Truth) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = all_tokens(truth);
     }
 
     /// The last record that is durable.

@@ -14,7 +14,8 @@ use vilicus_core::judge::status;
 use vilicus_core::schedule::Expectation;
 use vilicus_core::state::Told;
 use vilicus_core::{
-    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, Millis, Policy, Timestamp, TokenId,
+    AgentId, ChannelId, CheckId, CheckResult, CheckState, Event, Millis, Policy, StateType, Status,
+    Timestamp, TokenId,
 };
 
 use crate::embedded::deadlines::Deadlines;
@@ -24,19 +25,23 @@ use crate::embedded::problems::Problems;
 use crate::embedded::queue::Queue;
 use crate::embedded::rules::Rules;
 use crate::embedded::samples::{Samples, Sealed};
+use crate::embedded::table::CheckTable;
 use crate::embedded::trail::Trail;
 use crate::embedded::words::worded;
 use crate::inventory::{AGENT_KIND, Agent, Channel, Check, HEARTBEAT_KIND, Token};
 use crate::outbox::OutboxRow;
+use crate::report::Reports;
 
 /// All that the store knows.
 #[derive(Debug)]
 pub(crate) struct Truth {
     pub(crate) agents: BTreeMap<AgentId, AgentEntry>,
-    pub(crate) checks: BTreeMap<CheckId, Box<CheckEntry>>,
+    pub(crate) checks: CheckTable,
     pub(crate) families: BTreeMap<AgentId, Family>,
     pub(crate) channels: BTreeMap<ChannelId, Arc<Channel>>,
     pub(crate) tokens: BTreeMap<TokenId, Arc<Token>>,
+    /// The hashes of the tokens that were changed since they were published.
+    pub(crate) changed_tokens: Vec<[u8; 32]>,
     pub(crate) rules: Rules,
     pub(crate) problems: Problems,
     pub(crate) names: Names,
@@ -76,6 +81,8 @@ pub(crate) struct AgentEntry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Family {
     pub(crate) checks: BTreeSet<CheckId>,
+    /// Those that shall run sooner than their interval says: few, and asked for with each request of the agent.
+    pub(crate) restless: BTreeSet<CheckId>,
     /// The check of the kind `agent`.
     pub(crate) own: Option<CheckId>,
 }
@@ -83,11 +90,13 @@ pub(crate) struct Family {
 /// A check, and what is remembered of it.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckEntry {
+    /// What every result has to know of the check, at hand.
+    pub(crate) hot: Hot,
     pub(crate) check: Arc<Check>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) state: CheckState,
-    /// The last result that was judged, with the threshold that was breached in its output.
-    pub(crate) last: Option<Arc<CheckResult>>,
+    /// The last result that was judged.
+    pub(crate) last: Last,
     pub(crate) samples: Samples,
     pub(crate) run_now: Option<Timestamp>,
     /// What its job promised, when it is a heartbeat.
@@ -95,6 +104,33 @@ pub(crate) struct CheckEntry {
     /// Its earliest entries among the deadlines.
     pub(crate) queued: Option<Timestamp>,
     pub(crate) look_queued: Option<Timestamp>,
+}
+
+/// What every result has to know of its check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hot {
+    pub(crate) agent: AgentId,
+    pub(crate) enabled: bool,
+    /// Its agent runs it; if not, the server judges it by itself.
+    pub(crate) on_agent: bool,
+}
+
+impl Hot {
+    pub(crate) fn of(check: &Check) -> Self {
+        Self { agent: check.agent, enabled: check.enabled, on_agent: check.runs_on_agent() }
+    }
+}
+
+/// The last result that was judged.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Last {
+    /// There was none.
+    #[default]
+    None,
+    /// The newest sample is it.
+    Newest,
+    /// This one, with the threshold that was breached in its output.
+    Kept(Arc<CheckResult>),
 }
 
 /// When the job of a heartbeat promised to be heard of.
@@ -144,10 +180,11 @@ impl Truth {
     pub(crate) fn new(instance: String, start: Timestamp, empty_disk: bool) -> Self {
         Self {
             agents: BTreeMap::new(),
-            checks: BTreeMap::new(),
+            checks: CheckTable::default(),
             families: BTreeMap::new(),
             channels: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            changed_tokens: Vec::new(),
             rules: Rules::default(),
             problems: Problems::default(),
             names: Names::default(),
@@ -171,11 +208,13 @@ impl Truth {
         }
         match effect {
             Effect::Result(result) => self.apply_result(result),
+            Effect::Sample { check, delay, bytes } => self.apply_sample(check, delay, &bytes),
             Effect::State { check, state } => {
                 if let Some(entry) = self.checks.get_mut(&check) {
                     let before = std::mem::replace(&mut entry.state, *state);
                     self.problems.note_state(check, &before.told, &entry.state);
                     self.index_source(check);
+                    self.index_run(check);
                 }
             }
             Effect::Event(event) => {
@@ -210,6 +249,7 @@ impl Truth {
                 if let Some(entry) = self.checks.get_mut(&check) {
                     entry.run_now = Some(at);
                 }
+                self.index_run(check);
             }
             Effect::Channel(channel) => self.put_channel(channel),
             Effect::ChannelGone(id) => self.remove_channel(id),
@@ -223,24 +263,56 @@ impl Truth {
         let Some(entry) = self.checks.get_mut(&effect.check) else {
             return;
         };
-        if let Some(agent) = self.agents.get_mut(&entry.check.agent) {
-            agent.contact.note(effect.received);
-            agent.written = agent.contact.last;
+        if let Some(agent) = self.agents.get_mut(&entry.hot.agent) {
+            agent.note_contact(effect.received);
         }
         if effect.kept == Kept::Routine {
-            if !entry.state.memory.is_empty() {
-                // What thresholds with `for` remember is the fold of the samples; the status stands as it was judged.
-                let memory = &mut entry.state.memory;
-                let _ = status::evaluate(&entry.policy, memory, &effect.result, effect.timestamp);
+            entry.follow(&effect.result, effect.status, effect.timestamp, effect.received);
+        }
+        if effect.kept == Kept::History {
+            entry.last = entry.last_result().map_or(Last::None, Last::Kept);
+        } else {
+            entry.last = Last::Kept(worded(&effect.result, effect.reason.as_deref()));
+            entry.note_run(effect.timestamp);
+        }
+        let is_restless = entry.is_restless();
+        let mut reports = Reports::default();
+        reports.add(effect.check, &effect.result);
+        for report in reports.iter() {
+            let sealed = entry.samples.push(effect.timestamp, effect.status, &report);
+            self.unsaved.extend(sealed);
+        }
+        if !is_restless {
+            self.index_run(effect.check);
+        }
+    }
+
+    /// The way of [`Effect::Sample`] when it comes from the disk. When it is new, `reporting` goes it.
+    fn apply_sample(&mut self, check: CheckId, delay: i64, bytes: &[u8]) {
+        let Some(entry) = self.checks.get_mut(&check) else {
+            return;
+        };
+        let (status, sealed) = match entry.samples.push_bytes(check, bytes) {
+            Ok(pushed) => pushed,
+            Err(error) => {
+                tracing::error!(%check, %error, "a result in the journal cannot be read and is left out");
+                return;
             }
-            routine(&mut entry.state, effect.status, effect.timestamp, effect.received);
+        };
+        let timestamp = entry.samples.last().timestamp;
+        let received = Timestamp::from_millis(timestamp.as_millis().saturating_add(delay));
+        let remembered = if entry.state.memory.is_empty() { None } else { entry.samples.last().result() };
+        entry.follow(&remembered.unwrap_or_default(), status, timestamp, received);
+        entry.last = Last::Newest;
+        let wanted = entry.run_now.is_some();
+        entry.note_run(timestamp);
+        if let Some(agent) = self.agents.get_mut(&entry.hot.agent) {
+            agent.note_contact(received);
         }
-        if effect.kept != Kept::History {
-            entry.last = Some(worded(&effect.result, effect.reason.as_deref()));
-            entry.run_now = entry.run_now.filter(|wanted| effect.timestamp < *wanted);
-        }
-        let sealed = entry.samples.push(effect.check, effect.timestamp, effect.status, &effect.result);
         self.unsaved.extend(sealed);
+        if wanted {
+            self.index_run(check);
+        }
     }
 
     fn apply_message(&mut self, row: Arc<OutboxRow>, sequence: u64) {
@@ -323,6 +395,7 @@ impl Truth {
         };
         let clocks: Vec<_> = entry.state.told.iter().filter_map(clock).collect();
         self.forget_check(&entry);
+        entry.hot = Hot::of(&check);
         entry.check = check;
         self.insert_check(entry);
         // Another configuration is no other problem: its groups go on.
@@ -354,6 +427,18 @@ impl Truth {
         self.problems.note_state(check.id, &[], &entry.state);
         self.checks.insert(check.id, entry);
         self.index_source(check.id);
+        self.index_run(check.id);
+    }
+
+    /// Notes whether a check shall run sooner than its interval says.
+    pub(crate) fn index_run(&mut self, id: CheckId) {
+        let Some(entry) = self.checks.get(&id) else { return };
+        let Some(family) = self.families.get_mut(&entry.hot.agent) else { return };
+        if entry.is_restless() {
+            family.restless.insert(id);
+        } else if !family.restless.is_empty() {
+            family.restless.remove(&id);
+        }
     }
 
     fn forget_check(&mut self, entry: &CheckEntry) {
@@ -363,6 +448,7 @@ impl Truth {
         self.names.remove_check(check);
         if let Some(family) = self.families.get_mut(&check.agent) {
             family.checks.remove(&check.id);
+            family.restless.remove(&check.id);
             family.own = family.own.filter(|own| *own != check.id);
         }
     }
@@ -389,14 +475,23 @@ impl Truth {
 
     fn put_token(&mut self, token: Arc<Token>) {
         self.ids.token = self.ids.token.max(token.id.get());
-        self.names.put_token(self.tokens.get(&token.id).map(AsRef::as_ref), &token);
+        let before = self.tokens.get(&token.id).map(AsRef::as_ref);
+        self.changed_tokens.extend(before.map(|before| before.hash));
+        self.changed_tokens.push(token.hash);
+        self.names.put_token(before, &token);
         self.tokens.insert(token.id, token);
     }
 
     fn remove_token(&mut self, id: TokenId) {
         if let Some(token) = self.tokens.remove(&id) {
+            self.changed_tokens.push(token.hash);
             self.names.remove_token(&token);
         }
+    }
+
+    /// The token with this hash.
+    pub(crate) fn token_by_hash(&self, hash: &[u8; 32]) -> Option<&Arc<Token>> {
+        self.names.hashes.get(hash).and_then(|id| self.tokens.get(id))
     }
 }
 
@@ -432,22 +527,63 @@ impl AgentEntry {
             expiry_queued: None,
         }
     }
+
+    /// It was heard of, and that is written down.
+    pub(crate) fn note_contact(&mut self, at: Timestamp) {
+        self.contact.note(at);
+        self.written = self.contact.last;
+    }
 }
 
 impl CheckEntry {
     /// A check that never reported.
     pub(crate) fn new(check: Arc<Check>) -> Self {
         Self {
+            hot: Hot::of(&check),
             policy: Arc::new(check.policy(Policy::default().interval)),
             check,
             state: CheckState::default(),
-            last: None,
+            last: Last::None,
             samples: Samples::default(),
             run_now: None,
             promise: None,
             queued: None,
             look_queued: None,
         }
+    }
+
+    /// The last result that was judged, with the threshold that was breached in its output.
+    pub(crate) fn last_result(&self) -> Option<Arc<CheckResult>> {
+        match &self.last {
+            Last::None => None,
+            Last::Newest => self.samples.last().result().map(Arc::new),
+            Last::Kept(result) => Some(Arc::clone(result)),
+        }
+    }
+
+    /// Moves the state by one more result of the status that it has already.
+    pub(crate) fn follow(
+        &mut self,
+        result: &CheckResult,
+        status: Status,
+        at: Timestamp,
+        received: Timestamp,
+    ) {
+        if !self.state.memory.is_empty() {
+            // What thresholds with `for` remember is the fold of the samples; the status stands as it was judged.
+            let _ = status::evaluate(&self.policy, &mut self.state.memory, result, at);
+        }
+        routine(&mut self.state, status, at, received);
+    }
+
+    /// A result of this moment came: a run that was wanted before it has been.
+    pub(crate) fn note_run(&mut self, at: Timestamp) {
+        self.run_now = self.run_now.filter(|wanted| at < *wanted);
+    }
+
+    /// Whether it shall run sooner than its interval says.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.run_now.is_some() || self.state.status.is_some() && self.state.state_type == StateType::Soft
     }
 
     /// When the absence of its results becomes news, if its agent is in contact then; or the absence of its job's pings.

@@ -27,7 +27,7 @@ pub(crate) struct Unit<'a> {
     /// The record that its effects go to.
     pub(crate) sequence: u64,
     /// The effects so far, encoded.
-    payload: &'a mut Vec<u8>,
+    pub(crate) payload: &'a mut Vec<u8>,
     archive: Archive<'a>,
     /// Results older than this are not kept.
     pub(crate) oldest: Timestamp,
@@ -102,6 +102,7 @@ impl Unit<'_> {
     fn carry_out_one(&mut self, input: Input) -> Result<Outcome, Refusal> {
         match input {
             Input::Result { check, result } => return Ok(self.result(check, result)),
+            Input::Reports(reports) => return Ok(Outcome::Reports(Box::new(self.reports(*reports)))),
             Input::Contact { agent } => self.contact(agent),
             Input::Checkin { agent } => self.checkin(*agent)?,
             Input::Delivered { checks } => self.note_delivered(checks),
@@ -194,6 +195,7 @@ fn can_be_refused(input: &Input) -> bool {
     !matches!(
         input,
         Input::Result { .. }
+            | Input::Reports(_)
             | Input::Contact { .. }
             | Input::Delivered { .. }
             | Input::Deadlines

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -28,8 +29,8 @@ use crate::store::{Input, Outcome};
 
 /// A group takes no further commit when it has so many inputs.
 const GROUP: usize = 8192;
-/// How long a group waits for the commits that came with the last one, in so many parts.
-const GATHER: Duration = Duration::from_micros(100);
+/// How long a group waits for commits that are to be expected, in so many parts.
+const GATHER: Duration = Duration::from_micros(60);
 const GATHER_PARTS: u32 = 3;
 /// A checkpoint is made when the journal has grown by so many bytes since the last.
 const CHECKPOINT_AT: u64 = 64 * 1024 * 1024;
@@ -56,6 +57,12 @@ pub(crate) struct CommitJob {
     pub(crate) reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
 }
 
+impl CommitJob {
+    fn weight(&self) -> usize {
+        self.inputs.iter().map(Input::weight).sum()
+    }
+}
+
 type Answer = Result<Vec<Outcome>, (usize, Refusal)>;
 
 /// The thread's own things.
@@ -74,8 +81,10 @@ pub(crate) struct Writer<E> {
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     fault: Option<Fault>,
     payload: Vec<u8>,
-    /// The number of commits in the last group.
-    last_group: usize,
+    saver: history::Saver,
+    /// How many commits came within the last round: those that ask again when they are answered, and those that came
+    /// meanwhile.
+    expected: usize,
     /// The latest moment that any job named.
     now: Timestamp,
     closing: bool,
@@ -111,7 +120,8 @@ impl<E: Engine> Writer<E> {
             waiting: Vec::new(),
             fault: None,
             payload: Vec::new(),
-            last_group: 0,
+            saver: history::Saver::default(),
+            expected: 0,
             now,
             closing: false,
         }
@@ -196,40 +206,44 @@ impl<E: Engine> Writer<E> {
 impl<E: Engine> Writer<E> {
     fn take_group(&mut self, first: CommitJob) {
         if let Some(fault) = &self.fault {
-            self.shared.queued.fetch_sub(first.inputs.len(), Ordering::Relaxed);
+            self.shared.queued.fetch_sub(first.weight(), Ordering::Relaxed);
+            self.shared.jobs.fetch_sub(1, Ordering::Relaxed);
             let _ = first.reply.send(Err(unwritable(fault)));
             return;
         }
-        let mut inputs = first.inputs.len();
+        let (group, inputs) = self.gather(first);
+        let count = group.len();
+        self.shared.queued.fetch_sub(inputs, Ordering::Relaxed);
+        self.shared.jobs.fetch_sub(count, Ordering::Relaxed);
+        self.commit(group);
+        self.expected = count + self.shared.jobs.load(Ordering::Relaxed);
+    }
+
+    /// The commits that wait, and those that are to be expected at once: a sync for all costs as much as one for each.
+    /// A caller who is alone waits for nobody. Returns how many inputs they have, too.
+    fn gather(&mut self, first: CommitJob) -> (Vec<CommitJob>, usize) {
+        let mut inputs = first.weight();
         let mut group = vec![first];
-        let mut patience = if self.last_group > 1 { GATHER_PARTS } else { 0 };
+        let mut patience = if self.expected > 1 { GATHER_PARTS } else { 0 };
         while inputs < GROUP {
-            let job = match self.jobs.try_recv() {
-                Ok(job) => job,
-                Err(_) if patience > 0 && group.len() < self.last_group => {
-                    patience -= 1;
-                    match self.jobs.recv_timeout(GATHER) {
-                        Ok(job) => job,
-                        Err(RecvTimeoutError::Timeout) => continue,
-                        Err(RecvTimeoutError::Disconnected) => break,
-                    }
-                }
-                Err(_) => break,
-            };
-            match job {
-                Job::Commit(commit) => {
-                    inputs += commit.inputs.len();
+            match self.jobs.try_recv() {
+                Ok(Job::Commit(commit)) => {
+                    inputs += commit.weight();
                     group.push(commit);
                 }
-                other => {
+                Ok(other) => {
                     self.next.push_back(other);
                     break;
                 }
+                Err(_) if patience > 0 && group.len() < self.expected => {
+                    patience -= 1;
+                    // Not in `recv`: each commit that comes would wake this thread, which is dearer than it is.
+                    thread::sleep(GATHER);
+                }
+                Err(_) => break,
             }
         }
-        self.last_group = group.len();
-        self.shared.queued.fetch_sub(inputs, Ordering::Relaxed);
-        self.commit(group);
+        (group, inputs)
     }
 
     /// Judges all commits, writes one record, and answers.
@@ -238,16 +252,16 @@ impl<E: Engine> Writer<E> {
         self.payload.clear();
         let mut answers = Vec::with_capacity(group.len());
         let mut broken = false;
-        {
-            let mut truth = self.shared.write();
+        for job in group {
+            self.now = self.now.max(job.now);
             let disk = self.shared.disk(self.engine.as_ref());
-            for job in group {
-                self.now = self.now.max(job.now);
-                let (answer, is_broken) =
-                    judge(&mut truth, disk, &self.options, &mut self.payload, sequence, job.now, job.inputs);
-                broken |= is_broken;
-                answers.push((job.reply, answer));
-            }
+            // Locked anew for each, so that readers wait for one commit and not for a group of them.
+            let mut truth = self.shared.write();
+            let (answer, is_broken) =
+                judge(&mut truth, disk, &self.options, &mut self.payload, sequence, job.now, job.inputs);
+            self.shared.publish_tokens(&mut truth);
+            broken |= is_broken;
+            answers.push((job.reply, answer));
         }
         let written = if broken {
             let what = "the group could not be judged or encoded";
@@ -368,13 +382,14 @@ impl<E: Engine> Writer<E> {
 
     /// Writes down the oldest sealed chunks, events and finished messages.
     fn save_a_slice(&mut self) -> Result<(), EngineError> {
-        let (engine, durability) = (self.engine.as_ref(), self.options.durability);
+        let (engine, durability) = (Arc::clone(&self.engine), self.options.durability);
+        let engine = engine.as_ref();
         let (chunks, events, finished) = {
             let truth = self.shared.read();
             let chunks: Vec<_> = truth.unsaved.iter().take(SAVE_SLICE).cloned().collect();
             (chunks, truth.events.next_unsaved(SAVE_SLICE), truth.finished.next_unsaved(SAVE_SLICE))
         };
-        history::save(engine, &chunks, durability)?;
+        self.saver.save(engine, &chunks, durability)?;
         trail::save(engine, &events, durability)?;
         trail::save(engine, &finished, durability)?;
         let mut truth = self.shared.write();

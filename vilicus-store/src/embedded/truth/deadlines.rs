@@ -19,7 +19,7 @@ impl Truth {
         for entry in self.checks.values_mut() {
             (entry.queued, entry.look_queued) = (None, None);
         }
-        for id in self.checks.keys().copied().collect::<Vec<_>>() {
+        for id in self.checks.values().map(|entry| entry.check.id).collect::<Vec<_>>() {
             self.arm_check(id);
             self.arm_look(id);
         }

@@ -42,6 +42,11 @@ impl Truth {
         self.undo = Some(Undo { ids: self.ids, unsaved: self.unsaved.len(), steps: Vec::new() });
     }
 
+    /// Whether what is done now may be taken back.
+    pub(crate) fn may_be_taken_back(&self) -> bool {
+        self.undo.is_some()
+    }
+
     /// The commit stands.
     pub(crate) fn keep(&mut self) {
         self.undo = None;
@@ -63,6 +68,7 @@ impl Truth {
     pub(super) fn note_before(&mut self, effect: &Effect) {
         let befores: Vec<Before> = match effect {
             Effect::Result(ResultEffect { check, .. })
+            | Effect::Sample { check, .. }
             | Effect::State { check, .. }
             | Effect::CheckGone(check)
             | Effect::RunNow { check, .. } => vec![self.check_before(*check)],
@@ -99,7 +105,7 @@ impl Truth {
     }
 
     fn check_before(&self, id: CheckId) -> Before {
-        Before::Check(id, self.checks.get(&id).cloned())
+        Before::Check(id, self.checks.get(&id).cloned().map(Box::new))
     }
 
     fn agent_before(&self, id: AgentId) -> Before {

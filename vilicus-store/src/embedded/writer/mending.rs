@@ -111,6 +111,7 @@ impl<E: Engine> Writer<E> {
         // Ids that someone may have seen are not given out again.
         truth.ids = truth.ids.max(now.ids);
         truth.arm_all();
+        self.shared.publish_all_tokens(&mut truth);
         *now = truth;
         drop(now);
         self.journal = Journal::after(recovered.last);

@@ -1,14 +1,16 @@
-//! History on disk: sealed chunks in weekly partitions, and one rollup a chunk in monthly ones.
+//! History on disk: sealed chunks in weekly partitions, many in a block, and one rollup a chunk in monthly ones.
 
-use std::collections::BTreeMap;
+mod block;
+mod cursor;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use vilicus_core::{CheckId, Timestamp};
 
-use crate::embedded::chunk::write_number;
+use crate::embedded::history::cursor::Cursor;
 use crate::embedded::period;
 use crate::embedded::record;
-use crate::embedded::rollup;
 use crate::embedded::samples::Sealed;
 use crate::embedded::shared::Disk;
 use crate::engine::{Durability, Engine, EngineError, Scan, Write};
@@ -18,8 +20,6 @@ use crate::query::{HistoryRow, Order, Rollup};
 const IN_ORDER: u8 = b'h';
 const LATE: u8 = b'l';
 const ROLLUP: &str = "rollup";
-/// Chunks are read so many values at a time.
-const BATCH: usize = 16;
 
 /// Which samples: those in `[since, until)`.
 #[derive(Debug, Clone, Copy)]
@@ -29,23 +29,56 @@ pub(crate) struct Span {
     pub(crate) until: Timestamp,
 }
 
-/// Writes sealed chunks and their rollups down.
-pub(crate) fn save(
+/// Writes sealed chunks down.
+#[derive(Debug, Default)]
+pub(crate) struct Saver {
+    /// The number of the next block of each weekly partition, once it is known.
+    next_block: HashMap<String, u32>,
+}
+
+impl Saver {
+    /// Writes sealed chunks and their rollups down. Chunks of a week share blocks; each has an entry that leads there.
+    pub(crate) fn save(
+        &mut self,
+        engine: &dyn Engine,
+        chunks: &[Arc<Sealed>],
+        durability: Durability,
+    ) -> Result<(), EngineError> {
+        let mut weeks: BTreeMap<i64, Vec<&Sealed>> = BTreeMap::new();
+        for chunk in chunks {
+            weeks.entry(period::week(chunk.first)).or_default().push(chunk);
+        }
+        for (week, mut chunks) in weeks {
+            let partition = period::history_partition(week);
+            // Those of one agent lie side by side.
+            chunks.sort_by_key(|chunk| (chunk.check, chunk.first));
+            let first = self.next_block(engine, &partition)?;
+            let (writes, next) = block::pack(first, &chunks, engine.max_value());
+            engine.write(&partition, writes, durability)?;
+            self.next_block.insert(partition, next);
+        }
+        save_rollups(engine, chunks, durability)
+    }
+
+    fn next_block(&self, engine: &dyn Engine, partition: &str) -> Result<u32, EngineError> {
+        match self.next_block.get(partition) {
+            Some(next) => Ok(*next),
+            None => block::next_after_all(engine, partition),
+        }
+    }
+}
+
+fn save_rollups(
     engine: &dyn Engine,
     chunks: &[Arc<Sealed>],
     durability: Durability,
 ) -> Result<(), EngineError> {
     let mut writes: BTreeMap<String, Vec<Write>> = BTreeMap::new();
     for chunk in chunks {
-        let partition = period::history_partition(period::week(chunk.first));
-        let kind = if chunk.late { LATE } else { IN_ORDER };
-        let writes_of = writes.entry(partition).or_default();
-        put(writes_of, kind, chunk.check, chunk.first, &encode(chunk), engine.max_value());
-        if let Some(rollup) = chunk.rows().ok().and_then(|rows| rollup::roll_up(&rows)) {
+        if let Ok(Some(rollup)) = chunk.rollup() {
             let payload = postcard::to_allocvec(&rollup).unwrap_or_default();
             let partition = period::month_partition(ROLLUP, chunk.first);
-            let writes_of = writes.entry(partition).or_default();
-            put(writes_of, kind, chunk.check, chunk.first, &payload, engine.max_value());
+            put(writes.entry(partition).or_default(), chunk, &payload, engine.max_value());
         }
     }
     for (partition, writes) in writes {
@@ -128,8 +161,10 @@ fn load_late(
     rows: &mut BTreeMap<Timestamp, HistoryRow>,
 ) -> Result<(), EngineError> {
     let mut cursor = Cursor::new(LATE, span.check, EARLIEST, span.until, Order::OldestFirst);
-    while let Some(chunks) = cursor.next(disk, partition, decode)? {
-        chunks.into_iter().for_each(|chunk| add_rows(chunk, span, rows));
+    while let Some(places) = cursor.next(disk, partition, block::Place::read)? {
+        for place in places {
+            add_rows(block::chunk(disk, partition, span.check, place)?, span, rows);
+        }
     }
     Ok(())
 }
@@ -147,8 +182,10 @@ fn load_in_order(
     let from = first_chunk(disk, partition, span)?;
     let mut cursor = Cursor::new(IN_ORDER, span.check, from, span.until, order);
     let before = rows.len();
-    while let Some(chunks) = cursor.next(disk, partition, decode)? {
-        chunks.into_iter().for_each(|chunk| add_rows(chunk, span, rows));
+    while let Some(places) = cursor.next(disk, partition, block::Place::read)? {
+        for place in places {
+            add_rows(block::chunk(disk, partition, span.check, place)?, span, rows);
+        }
         if rows.len() - before >= limit {
             break;
         }
@@ -174,29 +211,12 @@ fn add_rows(chunk: Vec<HistoryRow>, span: Span, rows: &mut BTreeMap<Timestamp, H
     }
 }
 
-fn encode(chunk: &Sealed) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(chunk.bytes.len() + 5);
-    write_number(&mut payload, chunk.count.into());
-    payload.extend_from_slice(&chunk.bytes);
-    payload
-}
-
-fn decode(payload: &[u8]) -> Option<Vec<HistoryRow>> {
-    let (count, bytes) = postcard::take_from_bytes::<u32>(payload).ok()?;
-    super::chunk::read(bytes, count).ok()
-}
-
-fn put(
-    writes: &mut Vec<Write>,
-    kind: u8,
-    check: CheckId,
-    first: Timestamp,
-    payload: &[u8],
-    max_value: usize,
-) {
-    let parts = record::frame(first.as_millis() as u64, payload, max_value);
+/// What a record about a chunk is written under.
+fn put(writes: &mut Vec<Write>, chunk: &Sealed, payload: &[u8], max_value: usize) {
+    let kind = if chunk.late { LATE } else { IN_ORDER };
+    let parts = record::frame(chunk.first.as_millis() as u64, payload, max_value);
     for (part, value) in (0..=u16::MAX).zip(parts) {
-        writes.push((key(kind, check, first, part), Some(value)));
+        writes.push((key(kind, chunk.check, chunk.first, part), Some(value)));
     }
 }
 
@@ -213,98 +233,4 @@ fn key(kind: u8, check: CheckId, first: Timestamp, part: u16) -> Vec<u8> {
 fn first_of(key: &[u8]) -> Option<Timestamp> {
     let bytes = key.get(9..17)?.try_into().ok()?;
     Some(Timestamp::from_millis((u64::from_be_bytes(bytes) ^ 1 << 63) as i64))
-}
-
-/// Reads the records of one check in the order of their first moments.
-struct Cursor {
-    start: Vec<u8>,
-    end: Vec<u8>,
-    reverse: bool,
-    /// Values of a record whose other parts were not read yet.
-    carried: Vec<Vec<u8>>,
-    done: bool,
-}
-
-impl Cursor {
-    fn new(kind: u8, check: CheckId, since: Timestamp, until: Timestamp, order: Order) -> Self {
-        Self {
-            start: key(kind, check, since, 0),
-            end: key(kind, check, until, 0),
-            reverse: order == Order::NewestFirst,
-            carried: Vec::new(),
-            done: false,
-        }
-    }
-
-    /// What the next records hold; `None` at the end. What can't be read is left out, and noted.
-    fn next<T>(
-        &mut self,
-        disk: Disk<'_>,
-        partition: &str,
-        decode: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<Option<Vec<T>>, EngineError> {
-        if self.done || self.start >= self.end {
-            return Ok(None);
-        }
-        let scan = Scan {
-            start: self.start.clone(),
-            end: Some(self.end.clone()),
-            reverse: self.reverse,
-            limit: BATCH,
-        };
-        let entries = disk.engine.scan(partition, &scan)?;
-        self.done = entries.len() < BATCH;
-        if let Some((key, _)) = entries.last() {
-            if self.reverse {
-                self.end.clone_from(key);
-            } else {
-                self.start.clone_from(key);
-                self.start.push(0);
-            }
-        }
-        let mut found = Vec::new();
-        for (key, value) in entries {
-            match self.join(&key, value) {
-                Joined::Whole(payload) => match decode(&payload) {
-                    Some(value) => found.push(value),
-                    None => disk.damaged.note(partition, &key),
-                },
-                Joined::Damaged => disk.damaged.note(partition, &key),
-                Joined::Part => {}
-            }
-        }
-        Ok(Some(found))
-    }
-
-    /// Adds the next value. Parts come first to last, or last to first when reading backwards.
-    fn join(&mut self, key: &[u8], value: Vec<u8>) -> Joined {
-        let is_first = key.ends_with(&[0, 0]);
-        if is_first && !self.reverse {
-            self.carried.clear();
-        }
-        self.carried.push(value);
-        let mut parts = record::Parts::default();
-        let complete = if self.reverse {
-            self.carried.iter().rev().map(|part| parts.push(part)).last()
-        } else {
-            self.carried.iter().map(|part| parts.push(part)).last()
-        };
-        match complete {
-            Some(Ok(true)) => {
-                self.carried.clear();
-                parts.finish().map_or(Joined::Damaged, |(_, payload)| Joined::Whole(payload))
-            }
-            // Backwards, a record is complete with its first part, or never.
-            Some(Err(_)) if is_first => Joined::Damaged,
-            Some(Ok(false)) if is_first && self.reverse => Joined::Damaged,
-            _ => Joined::Part,
-        }
-    }
-}
-
-/// What a value makes of those before it.
-enum Joined {
-    Whole(Vec<u8>),
-    Part,
-    Damaged,
 }
