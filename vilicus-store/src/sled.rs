@@ -480,11 +480,8 @@ mod tests {
             for reverse in [false, true] {
                 let scan = Scan { start: Vec::new(), end: None, reverse, limit: usize::MAX };
                 let mut found = engine.scan("journal-1", &scan).unwrap();
-                assert!(
-                    found
-                        .iter()
-                        .all(|(key, found)| *found == value(u64::from(key[7]) | 0x100 * u64::from(key[6])))
-                );
+                let record = |key: &[u8]| u64::from_be_bytes(key[..8].try_into().unwrap());
+                assert!(found.iter().all(|(key, found)| *found == value(record(key))));
                 found.sort();
                 assert_eq!(found.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
             }

@@ -16,7 +16,12 @@ use tokio::time::Instant;
 use vilicus_core::{AgentId, CheckId, CheckResult, Metric, Millis, Timestamp};
 use vilicus_store::engine::Durability;
 use vilicus_store::inventory::{Agent, Check, CheckSettings, DOWN_STATES, Origin};
+use vilicus_store::report::Reports;
 use vilicus_store::{Change, EngineStore, Input, Json, Options, Outcome, SledEngine, Store};
+
+/// That of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -81,8 +86,10 @@ async fn report(
             for round in 0..rounds {
                 let at = START.after(Millis::from_secs(60 * round as u64));
                 for family in families.iter().skip(writer).step_by(writers) {
-                    let inputs = family.iter().map(|check| input(*check, round, at)).collect();
-                    while let Err(error) = store.commit(at, std::clone::Clone::clone(&inputs)).await {
+                    let mut reports = Reports::default();
+                    family.iter().for_each(|check| reports.add(*check, &result(*check, round, at)));
+                    let input = Input::Reports(Box::new(reports));
+                    while let Err(error) = store.commit(at, vec![input.clone()]).await {
                         let wait = error.retry_after().ok_or(error)?;
                         tokio::time::sleep(Duration::from(wait)).await;
                     }
@@ -98,14 +105,13 @@ async fn report(
 }
 
 /// A result as agents send them: a line that changes, and two metrics.
-fn input(check: CheckId, round: usize, at: Timestamp) -> Input {
+fn result(check: CheckId, round: usize, at: Timestamp) -> CheckResult {
     let value = ((check.get() * 31 + round as u64 * 17) % 1000) as f64 / 10.0;
-    let result = CheckResult::ok(format!("usage is {value}%"))
+    CheckResult::ok(format!("usage is {value}%"))
         .metric(Metric::percent("usage_percent", value))
         .metric(Metric::new("load1", value / 10.0))
         .duration(Millis::new(check.get() % 50))
-        .at(at);
-    Input::Result { check, result }
+        .at(at)
 }
 
 /// Makes agents with [`BATCH`] checks each.

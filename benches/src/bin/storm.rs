@@ -10,6 +10,10 @@ use vilicus_core::{AgentId, ChannelId, CheckId, CheckResult, Millis, Route, Rout
 use vilicus_store::conformance::{NOON, new_agent, new_channel, new_check};
 use vilicus_store::{Change, EngineStore, Input, MemoryEngine, Options, Outcome, Store};
 
+/// That of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const HOSTS: usize = 100;

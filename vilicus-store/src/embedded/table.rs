@@ -86,7 +86,8 @@ fn place(id: CheckId) -> (usize, usize) {
     (id / PAGE, id % PAGE)
 }
 
-#[cfg(all(test, feature = "conformance"))]
+#[cfg(feature = "conformance")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::conformance::new_check;

@@ -353,7 +353,7 @@ impl Unit<'_> {
         wanted.extend(self.truth.checks.get(&id).into_iter().flat_map(|entry| parents(&entry.check)));
         for check in wanted {
             let runs = |it: &CheckEntry| it.check.enabled && it.check.runs_on_agent() && it.run_now.is_none();
-            if self.truth.checks.get(&check).is_some_and(|entry| runs(entry)) {
+            if self.truth.checks.get(&check).is_some_and(runs) {
                 self.emit(Effect::RunNow { check, at: self.now });
             }
         }
