@@ -26,8 +26,8 @@ const SEAL_SIZE: usize = 4096;
 pub(crate) struct Samples {
     /// Samples in the order of time, all of one week.
     open: OpenChunk,
-    /// Samples that came late, in the order in which they came.
-    late: OpenChunk,
+    /// Samples that came late, in the order in which they came; few checks have any.
+    late: Option<Box<OpenChunk>>,
     /// The latest moment of all samples there ever were.
     newest: Option<Timestamp>,
     /// Sealed chunks that are not written down yet, oldest first.
@@ -38,7 +38,7 @@ pub(crate) struct Samples {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SavedSamples {
     open: OpenChunk,
-    late: OpenChunk,
+    late: Option<Box<OpenChunk>>,
     newest: Option<Timestamp>,
 }
 
@@ -83,8 +83,9 @@ impl Samples {
         let sealed = if self.is_next(timestamp) {
             self.push_in_order(check, timestamp, status, report)
         } else {
-            self.late.push(timestamp, status, report);
-            if is_full(&self.late) { seal_late(check, &mut self.late) } else { Vec::new() }
+            let late = self.late.get_or_insert_default();
+            late.push(timestamp, status, report);
+            if is_full(late) { seal_late(check, late) } else { Vec::new() }
         };
         self.pending.extend(sealed.iter().cloned());
         sealed
@@ -190,7 +191,9 @@ impl Samples {
         if self.open.first().is_some_and(|first| first < until) && self.newest >= Some(since) {
             add(self.open.rows()?);
         }
-        add(self.late.rows()?);
+        if let Some(late) = &self.late {
+            add(late.rows()?);
+        }
         Ok(rows)
     }
 

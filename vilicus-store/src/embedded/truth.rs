@@ -100,7 +100,7 @@ pub(crate) struct CheckEntry {
     pub(crate) samples: Samples,
     pub(crate) run_now: Option<Timestamp>,
     /// What its job promised, when it is a heartbeat.
-    pub(crate) promise: Option<Promise>,
+    pub(crate) promise: Option<Box<Promise>>,
     /// Its earliest entries among the deadlines.
     pub(crate) queued: Option<Timestamp>,
     pub(crate) look_queued: Option<Timestamp>,
@@ -365,9 +365,10 @@ impl Truth {
         let Some(family) = self.families.get(&id) else {
             return;
         };
+        let mut shared = SharedPolicy(None);
         for check in &family.checks {
             if let Some(check) = self.checks.get_mut(check) {
-                check.policy = Arc::new(check.check.policy(interval));
+                check.policy = shared.of(check.check.policy(interval));
                 if check.check.kind == AGENT_KIND {
                     entry.contact.grace = check.check.settings.grace;
                 }
@@ -415,14 +416,16 @@ impl Truth {
         if is_own {
             family.own = Some(check.id);
         }
+        let sibling = family.checks.iter().find_map(|id| self.checks.get(id));
+        let mut shared = SharedPolicy(sibling.map(|sibling| Arc::clone(&sibling.policy)));
         if let Some(agent) = self.agents.get_mut(&check.agent) {
-            entry.policy = Arc::new(check.policy(agent.agent.check_interval));
+            entry.policy = shared.of(check.policy(agent.agent.check_interval));
             if is_own {
                 agent.contact.grace = check.settings.grace;
             }
         }
         entry.state.memory.retain(|memory| remembers(&entry.policy, &memory.metric));
-        entry.promise = promise(&check);
+        entry.promise = promise(&check).map(Box::new);
         self.problems.note_parents(&check);
         self.problems.note_state(check.id, &[], &entry.state);
         self.checks.insert(check.id, entry);
@@ -492,6 +495,18 @@ impl Truth {
     /// The token with this hash.
     pub(crate) fn token_by_hash(&self, hash: &[u8; 32]) -> Option<&Arc<Token>> {
         self.names.hashes.get(hash).and_then(|id| self.tokens.get(id))
+    }
+}
+
+/// The policy of a check, to be shared with the next one that has the same: most checks of an agent do.
+struct SharedPolicy(Option<Arc<Policy>>);
+
+impl SharedPolicy {
+    fn of(&mut self, policy: Policy) -> Arc<Policy> {
+        match &self.0 {
+            Some(shared) if **shared == policy => Arc::clone(shared),
+            _ => Arc::clone(self.0.insert(Arc::new(policy))),
+        }
     }
 }
 
