@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vilicus_core::{ChannelId, CheckId, NotificationId, Timestamp};
+use vilicus_core::{ChannelId, CheckId, NotificationId, NotificationItem, Timestamp};
 use vilicus_store::inventory::Channel;
 use vilicus_store::outbox::{OutboxRow, OutboxState};
 use vilicus_store::query::NotificationQuery;
@@ -15,12 +15,17 @@ const WAITING: usize = 20;
 /// So many messages that say what another one would have said are followed.
 const FOLLOWED: usize = 8;
 
+/// The names of an agent and of a check of it.
+pub(super) type Names<'a> = (&'a str, &'a str);
+
 /// Where one message stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Delivery {
     pub(super) notification: NotificationId,
     pub(super) channel: ChannelId,
     pub(super) standing: Standing,
+    /// Whether it tells of a problem that was not over then.
+    pub(super) is_problem: bool,
 }
 
 /// What became of it so far.
@@ -59,7 +64,8 @@ impl Delivery {
         }
     }
 
-    fn of(row: &OutboxRow, channels: &[Arc<Channel>]) -> Self {
+    /// Where a message about a check stands, which is called so.
+    fn of(row: &OutboxRow, channels: &[Arc<Channel>], (agent, check): Names<'_>) -> Self {
         let standing = match &row.state {
             OutboxState::Pending => Standing::Waits {
                 not_before: row.not_before,
@@ -74,7 +80,9 @@ impl Delivery {
                 Standing::Lost { at: *at, reason: format!("message {by} tells it instead") }
             }
         };
-        Self { notification: row.id, channel: row.channel, standing }
+        let about = |item: &&NotificationItem| item.agent == agent && item.check == check;
+        let is_problem = row.items.iter().rfind(about).is_some_and(|item| !item.event.is_end());
+        Self { notification: row.id, channel: row.channel, standing, is_problem }
     }
 }
 
@@ -84,7 +92,11 @@ fn paused(id: ChannelId, channels: &[Arc<Channel>]) -> Option<(Timestamp, String
 }
 
 /// Where a message stands, or the one that tells what it would have told; `None` when it is no longer kept.
-pub(super) async fn delivery_of(state: &AppState, id: NotificationId) -> Result<Option<Delivery>, Problem> {
+pub(super) async fn delivery_of(
+    state: &AppState,
+    id: NotificationId,
+    names: Names<'_>,
+) -> Result<Option<Delivery>, Problem> {
     let channels = state.store().channels().await?;
     let mut next = Some(id);
     let mut found = None;
@@ -94,13 +106,17 @@ pub(super) async fn delivery_of(state: &AppState, id: NotificationId) -> Result<
         if let OutboxState::Superseded { by, .. } = &row.state {
             next = Some(*by);
         }
-        found = Some(Delivery::of(&row, &channels));
+        found = Some(Delivery::of(&row, &channels, names));
     }
     Ok(found)
 }
 
 /// The messages about a check that wait, oldest first.
-pub(super) async fn waiting_of(state: &AppState, check: CheckId) -> Result<Vec<Delivery>, Problem> {
+pub(super) async fn waiting_of(
+    state: &AppState,
+    check: CheckId,
+    names: Names<'_>,
+) -> Result<Vec<Delivery>, Problem> {
     let query = NotificationQuery {
         checks: vec![check],
         states: vec!["pending".to_owned()],
@@ -110,5 +126,5 @@ pub(super) async fn waiting_of(state: &AppState, check: CheckId) -> Result<Vec<D
     let mut rows = state.store().notifications(&query).await?;
     rows.sort_by_key(|row| row.id);
     let channels = state.store().channels().await?;
-    Ok(rows.iter().map(|row| Delivery::of(row, &channels)).collect())
+    Ok(rows.iter().map(|row| Delivery::of(row, &channels, names)).collect())
 }

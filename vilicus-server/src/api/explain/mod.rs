@@ -149,11 +149,12 @@ async fn explain(
 
 async fn explain_now(state: &AppState, view: &CheckView, now: Timestamp) -> Result<ExplainBody, Problem> {
     let look = state.store().explain(view.check.id, now).await?.ok_or_else(Problem::not_found)?;
+    let called = (view.agent.name.as_str(), view.check.name.as_str());
     let mut told = Vec::with_capacity(view.state.told.len());
     for one in &view.state.told {
-        told.push(ToldOne::now(state, one).await?);
+        told.push(ToldOne::now(state, one, called).await?);
     }
-    let waiting = delivery::waiting_of(state, view.check.id).await?;
+    let waiting = delivery::waiting_of(state, view.check.id, called).await?;
     let moment = Moment {
         status: view.state.status,
         state_type: view.state.state_type,
@@ -189,9 +190,9 @@ struct ToldOne {
 
 impl ToldOne {
     /// What a channel was told last, and where that message stands now.
-    async fn now(state: &AppState, told: &Told) -> Result<Self, Problem> {
+    async fn now(state: &AppState, told: &Told, called: (&str, &str)) -> Result<Self, Problem> {
         let delivery = match told.messages.last() {
-            Some(message) => delivery::delivery_of(state, *message).await?,
+            Some(message) => delivery::delivery_of(state, *message, called).await?,
             None => None,
         };
         let (channel, route, status, at) = (told.channel, told.route, told.status, told.at);

@@ -106,10 +106,11 @@ fn stands(delivery: &Delivery) -> String {
     }
 }
 
-/// The messages on their way that say that it is over.
+/// The messages on their way, of the problem and of its end.
 fn on_their_way(waiting: &[Delivery], names: &Names) -> String {
     let said = waiting.iter().map(|delivery| {
-        format!(" {} is to hear of it, {}.", capital(&names.channel(delivery.channel)), stands(delivery))
+        let what = if delivery.is_problem { "is still to hear of the problem" } else { "is to hear of it" };
+        format!(" {} {what}, {}.", capital(&names.channel(delivery.channel)), stands(delivery))
     });
     said.collect()
 }
@@ -279,10 +280,13 @@ mod tests {
              before {NOW}."
         );
         assert_eq!(verdict(&moment, &Look::default(), &Names::default()), expected);
+        let waiting = [Delivery { is_problem: true, ..waiting[0].clone() }, waiting[0].clone()];
+        let both = verdict(&Moment { waiting: &waiting, ..moment }, &Look::default(), &Names::default());
+        assert!(both.contains("Channel 3 is still to hear of the problem, and"), "{both}");
     }
 
     fn delivery(standing: Standing) -> Delivery {
         let (notification, channel) = (NotificationId::new(9).unwrap(), ChannelId::new(3).unwrap());
-        Delivery { notification, channel, standing }
+        Delivery { notification, channel, standing, is_problem: false }
     }
 }
