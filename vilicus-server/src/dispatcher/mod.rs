@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use vilicus_core::{ChannelId, Notification, NotifierRegistry, NotifyError, Receipt};
 use vilicus_store::inventory::Channel;
 use vilicus_store::{Sequence, Store};
@@ -42,7 +43,7 @@ pub use tester::Tester;
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(45);
 /// So many messages of one channel are tried at a time.
 pub const CONCURRENT_TRIES: usize = 4;
-/// A burst of commits makes one look at the channels.
+/// The first of a burst of commits makes a look at the channels at once, the others one together.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// One try of a message that is in no outbox. Only for what cannot wait there: see
@@ -96,13 +97,14 @@ impl Dispatcher {
         let mut seen = Sequence::START;
         loop {
             self.pulse.beat();
+            let looked = Instant::now();
             self.look().await;
             tokio::select! {
                 () = &mut shutdown => break,
                 () = tokio::time::sleep(BEAT_EVERY) => {}
                 now = self.parts.store.changed(seen) => {
                     seen = now;
-                    tokio::time::sleep(LOOK_GAP).await;
+                    tokio::time::sleep_until(looked + LOOK_GAP).await;
                 }
             }
         }

@@ -29,7 +29,6 @@ pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Fa
     let cost = watched(prometheus.pid(), |mark| drive(&server, lanes, setting.plan, mark))?;
     figures.put(NAME, Work::Batches, cost.per_second);
     figures.put(NAME, Work::BatchCpu, cost.cpu_s_per_million);
-    figures.put(NAME, Work::BatchBytes, cost.bytes_per_result);
     figures.put(NAME, Work::BatchP99, cost.p99_ms);
     Ok(())
 }
