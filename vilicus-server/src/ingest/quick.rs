@@ -232,3 +232,94 @@ impl WireMetric<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::item::{Item, Sent};
+    use crate::ingest::validate::validate;
+    use vilicus_core::{CheckResult, Millis};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_348_800_000);
+
+    fn packed(body: &str) -> Option<Vec<CheckResult>> {
+        let (read, limits) = (read(body.as_bytes(), 3)?, Limits::default());
+        let checks = read.named()?.into_iter().map(|named| match named {
+            Named::Id(id) => Some(id),
+            Named::Own(name) | Named::Of(_, name) => CheckId::new(name.len() as u64),
+        });
+        let checks: Vec<_> = checks.collect();
+        let reports = read.pack(None, checks.into_iter(), &limits, NOW)?;
+        Some(reports.iter().map(|report| report.result()).collect())
+    }
+
+    fn item_by_item(body: &str) -> Vec<CheckResult> {
+        let items: Vec<Item> = match Sent::parse(body.as_bytes(), 3).unwrap() {
+            Sent::One(item) => vec![*item],
+            Sent::Many(items) => items.into_iter().map(Result::unwrap).collect(),
+        };
+        items.into_iter().map(|item| validate(item.result, &Limits::default(), NOW).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_goes_the_short_way_says_what_it_says_on_the_long_one() {
+        for result in [
+            r#"{"check": 7, "status": 0}"#,
+            r#"{"check": "/api/v1/check/7/", "status": "warning", "output": "ä \"b\" \n", "new": {"a": [1]}}"#,
+            r#"{"check": "disk", "metrics": [{"name": "used", "value": 1e3, "unit": "%", "min": 0, "max": null}]}"#,
+            r#"{"check": "web-1/disk", "status": 2, "timestamp": "2026-11-22T12:00:00+01:00", "duration_ms": 5}"#,
+            r#"{"check": 7, "status": 3, "long_output": "x\ty", "exit_code": -9, "truncated": true,
+                "metrics": [{"name": "größe", "value": -0.5, "unit": "fl", "warning": "@10:20", "written_unit": "f"}]}"#,
+        ] {
+            let batch = format!(r#"{{"objects": [{result}, {result}]}}"#);
+            assert_eq!(packed(result).unwrap(), item_by_item(result), "{result}");
+            assert_eq!(packed(&batch).unwrap(), item_by_item(&batch), "{batch}");
+        }
+        assert_eq!(packed(r#"{"objects": []}"#).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_not_in_order_takes_the_long_way() {
+        let (long, name) = ("x".repeat(16 * 1024 + 1), "n".repeat(256));
+        let ahead = NOW.after(Millis::from_minutes(6));
+        for result in [
+            "null",
+            "[7]",
+            "{}",
+            r#"{"check": 0, "status": 0}"#,
+            r#"{"check": 7}"#,
+            r#"{"check": 7, "status": 4}"#,
+            r#"{"check": 7, "status": null}"#,
+            r#"{"check": 7, "status": 0, "status": 0}"#,
+            r#"{"check": 7, "status": 0, "ignored": "\udfff"}"#,
+            r#"{"check": 7, "metrics": [["a", 1]]}"#,
+            r#"{"check": 7, "metrics": [{"name": " ", "value": 1}]}"#,
+            r#"{"check": 7, "metrics": [{"name": "a\n", "value": 1}]}"#,
+            r#"{"check": 7, "metrics": [{"name": "a", "value": 1e999}]}"#,
+            r#"{"check": "/api/v1/agent/7/", "status": 0}"#,
+            r#"{"check": "http://other/api/v1/check/7/", "status": 0}"#,
+            r#"{"check": "7", "status": 0}"#,
+            &format!(r#"{{"check": 7, "status": 0, "output": "{long}"}}"#),
+            &format!(r#"{{"check": 7, "metrics": [{{"name": "{name}", "value": 1}}]}}"#),
+            &format!(r#"{{"check": 7, "status": 0, "timestamp": "{ahead}"}}"#),
+        ] {
+            assert_eq!(packed(result), None, "{result}");
+            let good = r#"{"check": 7, "status": 0}"#;
+            assert_eq!(packed(&format!(r#"{{"objects": [{good}, {result}]}}"#)), None, "{result}");
+        }
+        let four = vec![r#"{"check": 7, "status": 0}"#; 4].join(",");
+        assert_eq!(packed(&format!(r#"{{"objects": [{four}]}}"#)), None, "more than a batch holds");
+    }
+
+    #[test]
+    fn a_check_is_named_in_three_ways() {
+        assert_eq!(named(&Check::Id(7)), CheckId::new(7).map(Named::Id));
+        assert_eq!(named(&Check::Text("/api/v1/check/7".into())), CheckId::new(7).map(Named::Id));
+        for (text, name) in
+            [("disk", Some("disk")), ("web-1/disk/root", Some("disk/root")), ("db-1/disk", None)]
+        {
+            let check = Check::Text(text.into());
+            assert_eq!(named(&check).and_then(|named| named.own("web-1")), name, "{text}");
+        }
+    }
+}
