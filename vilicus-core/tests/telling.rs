@@ -416,3 +416,32 @@ fn a_route_without_a_channel_that_is_on_says_so() {
         assert!(look.trace.last().unwrap().why.contains("switched on"), "{:?}", look.trace);
     }
 }
+
+#[test]
+fn a_step_that_is_due_once_another_route_has_told_is_told_with_it() {
+    let draft = |matcher, channels, escalate: &[(u64, u8)], flags| Draft {
+        matcher,
+        channels,
+        escalate: escalate.to_vec(),
+        flags,
+        repeat: None,
+        delay: None,
+    };
+    // The second route tells only what is worse; its steps have been reached when the third tells the same channel.
+    let routes = vec![
+        draft(0, 0, &[(1, 3)], ONLY_WORSE | NO_RECOVERY),
+        draft(9, 0, &[(1, 1), (1, 3)], PROCEED | ONLY_WORSE),
+        draft(2, 1, &[], NO_RECOVERY),
+    ];
+    let steps = [
+        Step::Routes(Some(routes)),
+        Step::Result(Status::Critical),
+        Step::Pass(1),
+        Step::Result(Status::Warning),
+        Step::Routes(None),
+    ];
+    let (due, always) = (played(&steps, false), played(&steps, true));
+    assert_eq!(states_told(&due), states_told(&always));
+    let phone = channels(1)[0];
+    assert_eq!(due.state.told(phone).map(|told| told.step), Some(2));
+}
