@@ -307,7 +307,7 @@ mod tests {
             let good = r#"{"check": 7, "status": 0}"#;
             assert_eq!(packed(&format!(r#"{{"objects": [{good}, {result}]}}"#)), None, "{result}");
         }
-        let four = vec![r#"{"check": 7, "status": 0}"#; 4].join(",");
+        let four = [r#"{"check": 7, "status": 0}"#; 4].join(",");
         assert_eq!(packed(&format!(r#"{{"objects": [{four}]}}"#)), None, "more than a batch holds");
     }
 
