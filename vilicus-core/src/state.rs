@@ -44,7 +44,7 @@ pub struct CheckState {
     /// Whether people were told that it flaps.
     pub flapping_told: bool,
     /// What the pings of a heartbeat said last; `None` for checks of other kinds.
-    pub heartbeat: Option<Heartbeat>,
+    pub heartbeat: Option<Box<Heartbeat>>,
     /// Who is on it.
     pub acknowledgement: Option<Box<Acknowledgement>>,
     /// The flexible downtimes that a problem of this check began.

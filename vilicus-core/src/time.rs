@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use serde::de::Visitor;
@@ -20,8 +21,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// assert_eq!(noon.to_string(), "2026-11-22T10:00:00.000Z");
 /// # Ok::<(), vilicus_core::time::ParseTimestampError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(
+    /// Milliseconds after the moment before the earliest one: never zero, so that an `Option` takes no more room.
+    NonZeroU64,
+);
 
 /// The earliest and latest moment that has a text form, in milliseconds.
 const EARLIEST: i64 = -62_135_596_800_000;
@@ -29,54 +33,61 @@ const LATEST: i64 = 253_402_207_199_999;
 
 impl Timestamp {
     /// The moment 1970-01-01T00:00:00Z.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self::from_millis(0);
     /// The latest moment there is.
-    pub const MAX: Self = Self(LATEST);
+    pub const MAX: Self = Self::from_millis(LATEST);
 
     /// The moment so many milliseconds after 1970-01-01T00:00:00Z, held within the years 1 to 9999.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        if millis < EARLIEST {
-            Self(EARLIEST)
+        let after_earliest = if millis < EARLIEST {
+            0
         } else if millis > LATEST {
-            Self(LATEST)
+            LATEST.abs_diff(EARLIEST)
         } else {
-            Self(millis)
-        }
+            millis.abs_diff(EARLIEST)
+        };
+        Self(NonZeroU64::MIN.saturating_add(after_earliest))
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
-        self.0
+        EARLIEST.wrapping_add_unsigned(self.0.get() - 1)
     }
 
     /// The moment so much later, at most the last one there is.
     #[must_use]
     pub const fn after(self, span: Millis) -> Self {
-        Self::from_millis(self.0.saturating_add(span.as_i64()))
+        Self::from_millis(self.as_millis().saturating_add(span.as_i64()))
     }
 
     /// The moment so much earlier, at least the first one there is.
     #[must_use]
     pub const fn before(self, span: Millis) -> Self {
-        Self::from_millis(self.0.saturating_sub(span.as_i64()))
+        Self::from_millis(self.as_millis().saturating_sub(span.as_i64()))
     }
 
     /// How long after `earlier` this moment is; zero when it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {
-        let span = self.0.saturating_sub(earlier.0);
-        Millis(if span > 0 { span.unsigned_abs() } else { 0 })
+        Millis(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Timestamp {
+    /// The moment 1970-01-01T00:00:00Z.
+    fn default() -> Self {
+        Self::EPOCH
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
+        match jiff::Timestamp::from_millisecond(self.as_millis()) {
             Ok(moment) => write!(f, "{moment:.3}"),
             // Unreachable through the constructors; a number is still better than a panic.
-            Err(_) => write!(f, "{}ms", self.0),
+            Err(_) => write!(f, "{}ms", self.as_millis()),
         }
     }
 }
@@ -110,7 +121,7 @@ impl Serialize for Timestamp {
         if serializer.is_human_readable() {
             serializer.collect_str(self)
         } else {
-            serializer.serialize_i64(self.0)
+            serializer.serialize_i64(self.as_millis())
         }
     }
 }

@@ -14,10 +14,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use vilicus_agent::transport::{InProcessTransport, TokenError as HeaderError};
 use vilicus_agent::{Agent, AgentError, OwnCheck};
-use vilicus_core::{
-    AgentId, Check, CheckContext, CheckId, CheckResult, KindRegistry, Millis, Timestamp, async_trait,
-};
-use vilicus_store::inventory::{self, AGENT_KIND, CheckSettings, DOWN_STATES, Origin, Role};
+use vilicus_core::{AgentId, Check, CheckContext, CheckResult, KindRegistry, Millis, Timestamp, async_trait};
+use vilicus_store::inventory::{self, AGENT_KIND, CheckSettings, CheckSpec, Origin, Role};
 use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 use vilicus_store::{Change, Input, Json, Outcome, Store, StoreError};
 
@@ -199,25 +197,9 @@ async fn create_starters(store: &dyn Store, agent: AgentId, now: Timestamp) -> R
     for (name, kind, params, thresholds, description) in starters() {
         let settings =
             CheckSettings { thresholds: serde_json::from_value(thresholds)?, ..CheckSettings::default() };
-        let check = inventory::Check {
-            id: CheckId::from(std::num::NonZeroU64::MIN),
-            agent,
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-            params: Json(params),
-            settings,
-            tags: Vec::new(),
-            enabled: true,
-            description: description.to_owned(),
-            runbook_url: None,
-            depends_on: Vec::new(),
-            depends_on_any: Vec::new(),
-            depends_on_states: DOWN_STATES.to_vec(),
-            origin: Origin::Server,
-            managed_by: None,
-            delivered_at: None,
-            ping_key: None,
-        };
+        let description = description.to_owned();
+        let spec = CheckSpec { settings, description, ..CheckSpec::new(kind, params) };
+        let check = inventory::Check::new(agent, name, spec);
         inputs.push(change(Change::CreateCheck(Box::new(check))));
     }
     store.commit(now, inputs).await?;

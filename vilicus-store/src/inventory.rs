@@ -1,6 +1,9 @@
 //! What is configured: agents, checks, channels, tokens.
 
 use std::fmt;
+use std::num::NonZeroU64;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vilicus_core::judge::telling::Watched;
@@ -66,6 +69,9 @@ pub enum Origin {
 }
 
 /// A check: what is watched, and how.
+///
+/// Its [spec](CheckSpec) is at hand as if it were its own: `check.kind`, `check.tags`. Checks that watch the same
+/// share it, however many there are; to change it through one check leaves the others as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// Its id.
@@ -74,6 +80,17 @@ pub struct Check {
     pub agent: AgentId,
     /// Its name, unique within the agent.
     pub name: String,
+    /// All that other checks may have in common with it.
+    pub spec: Arc<CheckSpec>,
+    /// When it was first delivered to its agent.
+    pub delivered_at: Option<Timestamp>,
+    /// What the address of its pings ends with, when it is a heartbeat; unique in the server, and known to its job alone.
+    pub ping_key: Option<String>,
+}
+
+/// What is watched, and how: all of a check but which one it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckSpec {
     /// Its kind.
     pub kind: String,
     /// What its kind needs to know.
@@ -98,10 +115,20 @@ pub struct Check {
     pub origin: Origin,
     /// The file that manages it.
     pub managed_by: Option<String>,
-    /// When it was first delivered to its agent.
-    pub delivered_at: Option<Timestamp>,
-    /// What the address of its pings ends with, when it is a heartbeat; unique in the server, and known to its job alone.
-    pub ping_key: Option<String>,
+}
+
+impl Deref for Check {
+    type Target = CheckSpec;
+
+    fn deref(&self) -> &CheckSpec {
+        &self.spec
+    }
+}
+
+impl DerefMut for Check {
+    fn deref_mut(&mut self) -> &mut CheckSpec {
+        Arc::make_mut(&mut self.spec)
+    }
 }
 
 /// What an operator wants of a check; what is `None` follows the agent or another setting.
@@ -159,7 +186,41 @@ impl Default for CheckSettings {
     }
 }
 
+impl CheckSpec {
+    /// A check of this kind with these parameters, with the defaults for all else.
+    #[must_use]
+    pub fn new(kind: impl Into<String>, params: impl Into<Json>) -> Self {
+        Self {
+            kind: kind.into(),
+            params: params.into(),
+            settings: CheckSettings::default(),
+            tags: Vec::new(),
+            enabled: true,
+            description: String::new(),
+            runbook_url: None,
+            depends_on: Vec::new(),
+            depends_on_any: Vec::new(),
+            depends_on_states: DOWN_STATES.to_vec(),
+            origin: Origin::Server,
+            managed_by: None,
+        }
+    }
+}
+
 impl Check {
+    /// A check of an agent, to be created: the store gives it its id then.
+    #[must_use]
+    pub fn new(agent: AgentId, name: impl Into<String>, spec: CheckSpec) -> Self {
+        Self {
+            id: CheckId::from(NonZeroU64::MIN),
+            agent,
+            name: name.into(),
+            spec: Arc::new(spec),
+            delivered_at: None,
+            ping_key: None,
+        }
+    }
+
     /// Whether it stands for a thing on a host or for the agent itself.
     #[must_use]
     pub fn watched(&self) -> Watched {

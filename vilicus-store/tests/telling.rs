@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use vilicus_core::{Millis, NotificationEvent, Status, Timestamp};
 use vilicus_store::conformance::{Fixture, NOON};
-use vilicus_store::inventory::{Channel, CheckSettings};
+use vilicus_store::inventory::Channel;
 use vilicus_store::{Change, EngineStore, Input, MemoryEngine, Options, Store};
 
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +116,7 @@ async fn play(steps: Vec<Step>) {
                 notifications = !notifications;
                 let view = world.store.check(world.check).await.unwrap().unwrap();
                 let mut check = (*view.check).clone();
-                check.settings = CheckSettings { notifications, ..check.settings };
+                check.settings.notifications = notifications;
                 change(&world, second, Change::UpdateCheck(Box::new(check))).await;
             }
             Step::SwitchChannel => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vilicus_core::{AgentId, CheckId, CheckResult, Metric, Millis, Timestamp};
 use vilicus_store::engine::Durability;
-use vilicus_store::inventory::{Agent, Check, CheckSettings, DOWN_STATES, Origin};
+use vilicus_store::inventory::{Agent, Check, CheckSpec};
 use vilicus_store::report::Reports;
 use vilicus_store::{Change, EngineStore, Input, Json, Options, Outcome, SledEngine, Store};
 
@@ -155,25 +155,7 @@ fn agent(number: usize) -> Agent {
 }
 
 fn check(agent: AgentId, number: usize) -> Check {
-    Check {
-        id: CheckId::from(std::num::NonZeroU64::MIN),
-        agent,
-        name: format!("check-{number}"),
-        kind: "cpu".to_owned(),
-        params: Json::default(),
-        settings: CheckSettings::default(),
-        tags: Vec::new(),
-        enabled: true,
-        description: String::new(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: DOWN_STATES.to_vec(),
-        origin: Origin::Server,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    }
+    Check::new(agent, format!("check-{number}"), CheckSpec::new("cpu", Json::default()))
 }
 
 /// The processor time of this process, in seconds.

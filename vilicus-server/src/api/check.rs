@@ -245,7 +245,8 @@ async fn update(
     refuse_moves(state, caller, &view, &input).await?;
     let depends = dependencies::find(state, caller, &input, Some(view.check.id)).await?;
     let mut check = input.into_check((*view.check).clone(), Some(&view), depends);
-    check.ping_key = ping::key_for(&check.kind, check.ping_key, state.random())?;
+    let old_key = check.ping_key.take();
+    check.ping_key = ping::key_for(&check.kind, old_key, state.random())?;
     if check != *view.check {
         change(state, Change::UpdateCheck(Box::new(check)), caller.name()).await?;
     }

@@ -1,11 +1,13 @@
 //! Checks as they are written: defaults, what no check can be, and what becomes of one that is there.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use vilicus_core::policy::MAX_WITHIN;
 use vilicus_core::{AgentId, CheckId, Millis, Status, Thresholds};
-use vilicus_store::inventory::{Check, CheckSettings, DOWN_STATES, Origin};
+use vilicus_store::inventory::{Check, CheckSettings, CheckSpec, DOWN_STATES, Origin};
 use vilicus_store::query::CheckView;
 
 use super::names::Mistakes;
@@ -275,9 +277,8 @@ impl CheckInput {
 
     /// The check that this makes on top of `base`.
     pub(crate) fn into_check(self, base: Check, view: Option<&CheckView>, depends: Dependencies) -> Check {
-        Check {
+        let spec = CheckSpec {
             settings: self.settings(view),
-            name: self.name,
             kind: self.kind,
             params: Value::Object(self.params).into(),
             tags: self.tags,
@@ -287,8 +288,10 @@ impl CheckInput {
             depends_on: depends.all,
             depends_on_any: depends.any,
             depends_on_states: self.depends_on_states,
-            ..base
-        }
+            origin: base.origin,
+            managed_by: base.managed_by.clone(),
+        };
+        Check { name: self.name, spec: Arc::new(spec), ..base }
     }
 }
 
@@ -325,23 +328,6 @@ fn validate_thresholds(mistakes: &mut Mistakes, thresholds: &Thresholds) {
 
 /// A check of this agent that is about to be made: the store gives the id.
 pub(crate) fn new_check(agent: AgentId, origin: Origin) -> Check {
-    Check {
-        id: CheckId::from(std::num::NonZeroU64::MIN),
-        agent,
-        name: String::new(),
-        kind: String::new(),
-        params: Value::Object(Map::new()).into(),
-        settings: CheckSettings::default(),
-        tags: Vec::new(),
-        enabled: true,
-        description: String::new(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: DOWN_STATES.to_vec(),
-        origin,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    }
+    let spec = CheckSpec { origin, ..CheckSpec::new(String::new(), Value::Object(Map::new())) };
+    Check::new(agent, String::new(), spec)
 }

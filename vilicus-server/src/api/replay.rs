@@ -287,7 +287,8 @@ fn policy(view: &CheckView, fields: Map<String, Value>) -> Result<Policy, Proble
     let fields = known_fields::<PolicyInput>(fields).map_err(|problem| problem.below("/policy"))?;
     let input: PolicyInput = from_fields(fields).map_err(|problem| problem.below("/policy"))?;
     let settings = input.onto(view).map_err(|problem| problem.below("/policy"))?;
-    let check = Check { settings, ..Check::clone(&view.check) };
+    let mut check = Check::clone(&view.check);
+    check.settings = settings;
     Ok(check.policy(view.agent.check_interval))
 }
 

@@ -155,7 +155,7 @@ mod tests {
     use vilicus_core::judge::freshness::Contact;
     use vilicus_core::{AgentId, CheckId, CheckResult, CheckState, Millis, StateType, Status, Timestamp};
     use vilicus_store::Json;
-    use vilicus_store::inventory::{Agent, Channel, Check, CheckSettings, DOWN_STATES, Origin};
+    use vilicus_store::inventory::{Agent, Channel, Check, CheckSpec};
     use vilicus_store::query::{AgentState, AgentView, CheckView};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -181,25 +181,8 @@ mod tests {
     }
 
     fn check(id: u64, agent: &Arc<Agent>, name: &str, status: Option<Status>) -> CheckView {
-        let check = Check {
-            id: CheckId::new(id).unwrap(),
-            agent: agent.id,
-            name: name.to_owned(),
-            kind: "cpu".to_owned(),
-            params: Json::default(),
-            settings: CheckSettings::default(),
-            tags: Vec::new(),
-            enabled: true,
-            description: String::new(),
-            runbook_url: None,
-            depends_on: Vec::new(),
-            depends_on_any: Vec::new(),
-            depends_on_states: DOWN_STATES.to_vec(),
-            origin: Origin::Server,
-            managed_by: None,
-            delivered_at: None,
-            ping_key: None,
-        };
+        let check = Check::new(agent.id, name, CheckSpec::new("cpu", Json::default()));
+        let check = Check { id: CheckId::new(id).unwrap(), ..check };
         let since = status.map(|_| NOW.before(Millis::from_minutes(3)));
         let state = CheckState { status, since, last_received_at: since, ..CheckState::default() };
         let last = status.map(|status| Arc::new(CheckResult::new(status, name).long_output(name)));

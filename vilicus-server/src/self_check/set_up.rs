@@ -5,8 +5,8 @@
 //! changed.
 
 use serde_json::json;
-use vilicus_core::{AgentId, CheckId, Millis, Timestamp};
-use vilicus_store::inventory::{Agent, Check, CheckSettings, DOWN_STATES, Origin, SELF_KIND};
+use vilicus_core::{AgentId, Millis, Timestamp};
+use vilicus_store::inventory::{Agent, Check, CheckSettings, CheckSpec, SELF_KIND};
 use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 use vilicus_store::{Change, Input, Json, Outcome, Store, StoreError};
 
@@ -140,25 +140,12 @@ fn check(agent: AgentId, watch: Watch) -> Result<Check, SetUpError> {
         thresholds: serde_json::from_value(watch.default_thresholds())?,
         ..CheckSettings::default()
     };
-    Ok(Check {
-        id: CheckId::from(std::num::NonZeroU64::MIN),
-        agent,
-        name: watch.as_str().to_owned(),
-        kind: SELF_KIND.to_owned(),
-        params: Json(json!({ "watch": watch })),
+    let spec = CheckSpec {
         settings,
-        tags: Vec::new(),
-        enabled: true,
         description: watch.description().to_owned(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: DOWN_STATES.to_vec(),
-        origin: Origin::Server,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    })
+        ..CheckSpec::new(SELF_KIND, json!({ "watch": watch }))
+    };
+    Ok(Check::new(agent, watch.as_str(), spec))
 }
 
 fn change(change: Change) -> Input {

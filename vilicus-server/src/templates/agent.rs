@@ -76,11 +76,11 @@ pub(crate) fn for_agent(
             }
             before.insert(&input.name, Some(mark(read.name())));
             let old = old.remove(input.name.as_str()).cloned();
-            let base = match &old {
+            let mut base = match &old {
                 Some(old) => (**old).clone(),
                 None => Check { id: ids.next(), ..new_check(agent.id, Origin::Server) },
             };
-            let base = Check { managed_by: Some(mark(read.name())), ..base };
+            base.managed_by = Some(mark(read.name()));
             found.push((input, old, base));
         }
     }

@@ -14,7 +14,7 @@ use vilicus_core::{
     Notifier, NotifierKind, NotifyError, ParamsError, Receipt, StateType, Status, Timestamp, async_trait,
 };
 use vilicus_server::clock::Clock;
-use vilicus_store::inventory::{Agent, Channel, ChannelWords, Check, CheckSettings, DOWN_STATES, Origin};
+use vilicus_store::inventory::{Agent, Channel, ChannelWords, Check, CheckSettings, CheckSpec};
 use vilicus_store::query::{AgentFilter, CheckFilter, CheckView, Page};
 use vilicus_store::{Change, Input, Json, Outcome, Store};
 
@@ -250,25 +250,8 @@ pub fn agent(name: &str) -> Agent {
 
 /// A check that is sure at once.
 pub fn check(agent: AgentId, name: &str, kind: &str) -> Check {
-    Check {
-        id: CheckId::new(1).unwrap(),
-        agent,
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        params: Json(json!({})),
-        settings: CheckSettings { max_attempts: 1, ..CheckSettings::default() },
-        tags: Vec::new(),
-        enabled: true,
-        description: String::new(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: DOWN_STATES.to_vec(),
-        origin: Origin::Server,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    }
+    let settings = CheckSettings { max_attempts: 1, ..CheckSettings::default() };
+    Check::new(agent, name, CheckSpec { settings, ..CheckSpec::new(kind, json!({})) })
 }
 
 /// Changes a store, and looks into it.

@@ -10,7 +10,7 @@ use vilicus_core::{AgentId, CheckId, CheckResult, Millis, Timestamp};
 use vilicus_server::api::SystemRandom;
 use vilicus_server::clock::{Clock as _, SystemClock};
 use vilicus_server::{Server, ServerError, tokens};
-use vilicus_store::inventory::{Agent, Check, CheckSettings, Origin, Role};
+use vilicus_store::inventory::{Agent, Check, CheckSpec, Role};
 use vilicus_store::{Change, EngineStore, Input, Json, MemoryEngine, Options, Outcome, Store};
 
 use crate::browser::Browser;
@@ -82,25 +82,8 @@ pub(crate) fn agent(name: &str, now: Timestamp) -> Box<Agent> {
 }
 
 fn check(agent: u64, name: &str) -> Box<Check> {
-    Box::new(Check {
-        id: CheckId::new(1).unwrap(),
-        agent: AgentId::new(agent).unwrap(),
-        name: name.to_owned(),
-        kind: "cpu".to_owned(),
-        params: Json(json!({})),
-        settings: CheckSettings::default(),
-        tags: Vec::new(),
-        enabled: true,
-        description: String::new(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: Vec::new(),
-        origin: Origin::Server,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    })
+    let spec = CheckSpec { depends_on_states: Vec::new(), ..CheckSpec::new("cpu", json!({})) };
+    Box::new(Check::new(AgentId::new(agent).unwrap(), name, spec))
 }
 
 #[tokio::test]

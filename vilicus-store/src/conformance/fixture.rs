@@ -8,7 +8,7 @@ use vilicus_core::{
     AgentId, ChannelId, CheckId, CheckResult, Millis, NotificationId, Receipt, Status, Timestamp,
 };
 
-use crate::inventory::{Agent, Channel, ChannelWords, Check, CheckSettings, DOWN_STATES, Origin};
+use crate::inventory::{Agent, Channel, ChannelWords, Check, CheckSettings, CheckSpec};
 use crate::json::Json;
 use crate::outbox::{Delivery, OutboxRow, Try};
 use crate::query::{HistoryQuery, HistoryRow, NotificationQuery, Order};
@@ -212,25 +212,9 @@ pub fn agent(name: &str) -> Agent {
 /// A check of the kind `disk` that is hard at once, to be created.
 #[must_use]
 pub fn check(agent: AgentId, name: &str) -> Check {
-    Check {
-        id: CheckId::new(1).expect("an id"),
-        agent,
-        name: name.to_owned(),
-        kind: "disk".to_owned(),
-        params: Json(serde_json::json!({"path": "/"})),
-        settings: CheckSettings { max_attempts: 1, ..CheckSettings::default() },
-        tags: Vec::new(),
-        enabled: true,
-        description: String::new(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: DOWN_STATES.to_vec(),
-        origin: Origin::Server,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    }
+    let settings = CheckSettings { max_attempts: 1, ..CheckSettings::default() };
+    let spec = CheckSpec { settings, ..CheckSpec::new("disk", serde_json::json!({"path": "/"})) };
+    Check::new(agent, name, spec)
 }
 
 /// A webhook, to be created.

@@ -9,8 +9,7 @@ use crate::embedded::effect::Effect;
 use crate::embedded::truth::CheckEntry;
 use crate::embedded::unit::Unit;
 use crate::error::Refusal;
-use crate::inventory::{AGENT_KIND, Agent, Channel, Check, CheckSettings, DOWN_STATES, Origin, Pause, Token};
-use crate::json::Json;
+use crate::inventory::{AGENT_KIND, Agent, Channel, Check, CheckSettings, CheckSpec, Pause, Token};
 use crate::store::{Change, Outcome};
 
 /// The id of what was changed, or why it was not.
@@ -375,23 +374,10 @@ pub(crate) fn free(
 
 /// The check that stands for an agent itself.
 fn own_check(id: CheckId, agent: AgentId) -> Check {
-    Check {
-        id,
-        agent,
-        name: AGENT_KIND.to_owned(),
-        kind: AGENT_KIND.to_owned(),
-        params: Json(serde_json::Value::Object(serde_json::Map::new())),
+    let spec = CheckSpec {
         settings: CheckSettings { max_attempts: 1, ..CheckSettings::default() },
-        tags: Vec::new(),
-        enabled: true,
         description: "Whether the agent is in contact.".to_owned(),
-        runbook_url: None,
-        depends_on: Vec::new(),
-        depends_on_any: Vec::new(),
-        depends_on_states: DOWN_STATES.to_vec(),
-        origin: Origin::Server,
-        managed_by: None,
-        delivered_at: None,
-        ping_key: None,
-    }
+        ..CheckSpec::new(AGENT_KIND, serde_json::json!({}))
+    };
+    Check { id, ..Check::new(agent, AGENT_KIND, spec) }
 }

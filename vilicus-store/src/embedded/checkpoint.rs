@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use vilicus_core::{CheckId, CheckState, Timestamp};
 
 use crate::embedded::effect::{self, Effect};
-use crate::embedded::record::{self, BadRecord, Parts};
+use crate::embedded::record::{self, BadRecord, Packing, Parts};
 use crate::embedded::samples::SavedSamples;
 use crate::embedded::truth::{CheckEntry, Ids, Last, Truth};
 use crate::engine::{Durability, Engine, EngineError, EngineErrorKind, Scan, Write};
@@ -266,7 +266,7 @@ fn write_slice(
     payload: &[u8],
     durability: Durability,
 ) -> Result<(), EngineError> {
-    let parts = record::frame(sequence, payload, engine.max_value());
+    let parts = record::frame(sequence, payload, Packing::Tight, engine.max_value());
     let writes: Vec<Write> =
         (0..=u16::MAX).zip(parts).map(|(part, value)| (key(slice, part), Some(value))).collect();
     engine.write(partition, writes, durability)

@@ -18,12 +18,16 @@ const EXIT_CODE: u8 = 1 << 6;
 const TRUNCATED: u8 = 1 << 7;
 /// The word for 'no status of its own'.
 const NO_STATUS: u8 = 4;
-/// A value like the one before; a whole number after so many decimal shifts; or eight bytes.
-const SAME: u8 = 0;
-const RAW: u8 = 255;
+/// What a value's first number says: like the one before; as many decimal shifts as this, from 1 on; eight bytes; or
+/// what it is more than the one before, at the scale of that one.
+const SAME: u64 = 0;
+const RAW: u64 = 6;
+const STEP: u64 = 7;
 const SCALES: [f64; 5] = [1.0, 10.0, 100.0, 1e3, 1e4];
 /// Whole numbers up to here are exact in an `f64`.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// An open chunk grows by so many bytes.
+const ROOM: usize = 64;
 
 /// The bytes make no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +50,7 @@ impl OpenChunk {
     /// Adds a sample, and returns its bytes.
     pub(crate) fn push(&mut self, timestamp: Timestamp, status: Status, report: &Report<'_>) -> &[u8] {
         let at = self.bytes.len();
+        self.make_room();
         if self.count == 0 {
             (self.first, self.step) = (timestamp, 0);
         }
@@ -66,9 +71,17 @@ impl OpenChunk {
         if fresh {
             self.first = self.newest.timestamp;
         }
+        self.make_room();
         self.bytes.extend_from_slice(bytes);
         self.count += 1;
         Ok(status)
+    }
+
+    /// Makes room for some samples more, not for as many again: there is one of these for every check.
+    fn make_room(&mut self) {
+        if self.bytes.capacity() - self.bytes.len() < ROOM / 2 {
+            self.bytes.reserve_exact(ROOM);
+        }
     }
 
     /// How many samples it holds.
@@ -145,8 +158,8 @@ impl OpenChunk {
             write_signed(bytes, head.exit_code.map_or(i64::MIN, i64::from));
         }
         if texts {
-            write_text(bytes, head.output);
-            write_text(bytes, head.long_output);
+            let before = if fresh { ("", "") } else { (newest.output(), newest.long_output()) };
+            write_texts(bytes, before, (head.output, head.long_output));
         }
         if shape {
             write_number(bytes, report.values.len() as u64);
@@ -228,8 +241,10 @@ fn read_sample(
         sample.exit_code = i32::try_from(reader.signed()?).ok();
     }
     if flags & TEXT != 0 {
-        let (output, long_output) = (reader.text()?, reader.text()?);
-        sample.set_text(output, long_output);
+        let (output, is_long) = reader.text(sample.output())?;
+        let long_output = if is_long { Some(reader.text(sample.long_output())?.0) } else { None };
+        let long_output = long_output.unwrap_or_else(|| sample.long_output().to_owned());
+        sample.set_text(&output, &long_output);
     }
     if flags & SHAPE != 0 {
         let count = usize::try_from(reader.number()?).ok().filter(|count| *count <= reader.bytes.len());
@@ -237,7 +252,7 @@ fn read_sample(
         sample.set_shape(reader.sized()?);
         sample.set_values(&vec![0.0; count]);
     }
-    for value in &mut sample.values {
+    for value in &mut *sample.values {
         *value = reader.value(*value)?;
     }
     Ok(status)
@@ -247,32 +262,64 @@ fn status_of(code: u8) -> Result<Status, BadChunk> {
     Status::from_code(code.into()).ok_or(BadChunk)
 }
 
-fn write_text(bytes: &mut Vec<u8>, text: &str) {
-    write_number(bytes, text.len() as u64);
-    bytes.extend_from_slice(text.as_bytes());
+/// Writes an output and a long one, by what differs from those before.
+fn write_texts(bytes: &mut Vec<u8>, before: (&str, &str), texts: (&str, &str)) {
+    let is_long = before.1 != texts.1;
+    write_text(bytes, before.0, texts.0, is_long);
+    if is_long {
+        write_text(bytes, before.1, texts.1, false);
+    }
+}
+
+/// Writes how much of the text before goes on at the front and at the back, and what stands between them.
+fn write_text(bytes: &mut Vec<u8>, before: &str, text: &str, more: bool) {
+    let (before, text) = (before.as_bytes(), text.as_bytes());
+    let front = before.iter().zip(text).take_while(|(one, other)| one == other).count();
+    let rest = before[front..].iter().rev().zip(text[front..].iter().rev());
+    let back = rest.take_while(|(one, other)| one == other).count();
+    let middle = &text[front..text.len() - back];
+    write_number(bytes, (front as u64) << 1 | u64::from(more));
+    write_number(bytes, back as u64);
+    write_number(bytes, middle.len() as u64);
+    bytes.extend_from_slice(middle);
 }
 
 fn write_value(bytes: &mut Vec<u8>, before: f64, value: f64) {
     if before.to_bits() == value.to_bits() {
-        bytes.push(SAME);
+        write_number(bytes, SAME);
+        return;
+    }
+    if let Some(scale) = scale_of(before)
+        && let Some(whole) = whole(value, scale)
+    {
+        // Both are less than 2^53, so that nothing overflows.
+        write_number(bytes, STEP + zigzag(whole - nearest(before, scale)));
         return;
     }
     for (tag, scale) in (1..).zip(SCALES) {
         if let Some(whole) = whole(value, scale) {
-            bytes.push(tag);
+            write_number(bytes, tag);
             write_signed(bytes, whole.wrapping_sub(nearest(before, scale)));
             return;
         }
     }
-    bytes.push(RAW);
+    write_number(bytes, RAW);
     bytes.extend_from_slice(&value.to_le_bytes());
+}
+
+/// The smallest scale at which a value is a whole number.
+fn scale_of(value: f64) -> Option<f64> {
+    SCALES.into_iter().find(|scale| whole(value, *scale).is_some())
 }
 
 /// The value shifted to a whole number, when it comes back exactly.
 fn whole(value: f64, scale: f64) -> Option<i64> {
     let shifted = (value * scale).round();
-    let exact = shifted.abs() < EXACT && (shifted / scale).to_bits() == value.to_bits();
-    exact.then_some(shifted as i64)
+    if shifted.abs() >= EXACT {
+        return None;
+    }
+    let whole = shifted as i64;
+    (whole as f64 / scale).to_bits().eq(&value.to_bits()).then_some(whole)
 }
 
 /// What a value is held against: the same for writer and reader, whatever the value is.
@@ -292,7 +339,15 @@ pub(crate) fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
 
 /// Small numbers of either sign become small numbers without one.
 pub(crate) fn write_signed(bytes: &mut Vec<u8>, number: i64) {
-    write_number(bytes, ((number << 1) ^ (number >> 63)) as u64);
+    write_number(bytes, zigzag(number));
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 /// Takes bytes apart.
@@ -324,8 +379,7 @@ impl<'a> Reader<'a> {
     }
 
     fn signed(&mut self) -> Result<i64, BadChunk> {
-        let number = self.number()?;
-        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+        self.number().map(unzigzag)
     }
 
     fn sized(&mut self) -> Result<&'a [u8], BadChunk> {
@@ -333,20 +387,37 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    fn text(&mut self) -> Result<&'a str, BadChunk> {
-        std::str::from_utf8(self.sized()?).map_err(|_| BadChunk)
+    /// A text that follows this one, and whether another text follows.
+    fn text(&mut self, before: &str) -> Result<(String, bool), BadChunk> {
+        let first = self.number()?;
+        let (front, back) = (first >> 1, self.number()?);
+        let middle = self.sized()?;
+        let before = before.as_bytes();
+        let length = before.len() as u64;
+        if front.saturating_add(back) > length {
+            return Err(BadChunk);
+        }
+        // Both are within the text before.
+        let (front, back) = (&before[..front as usize], &before[(length - back) as usize..]);
+        let text = String::from_utf8([front, middle, back].concat()).map_err(|_| BadChunk)?;
+        Ok((text, first & 1 != 0))
     }
 
     fn value(&mut self, before: f64) -> Result<f64, BadChunk> {
-        match self.byte()? {
+        match self.number()? {
             SAME => Ok(before),
             RAW => {
                 let bytes = self.take(8)?.try_into().map_err(|_| BadChunk)?;
                 Ok(f64::from_le_bytes(bytes))
             }
-            tag => {
-                let scale = *SCALES.get(usize::from(tag) - 1).ok_or(BadChunk)?;
+            tag @ ..STEP => {
+                let scale = SCALES[tag as usize - 1];
                 let whole = self.signed()?.wrapping_add(nearest(before, scale));
+                Ok(whole as f64 / scale)
+            }
+            step => {
+                let scale = scale_of(before).ok_or(BadChunk)?;
+                let whole = unzigzag(step - STEP).wrapping_add(nearest(before, scale));
                 Ok(whole as f64 / scale)
             }
         }
@@ -369,7 +440,7 @@ mod tests {
     fn any_result() -> impl Strategy<Value = (i64, u8, CheckResult)> {
         let metric = (
             any::<u8>(),
-            prop_oneof![any::<f64>(), (-100_000..100_000_i32).prop_map(|n| f64::from(n) / 100.0)],
+            prop_oneof![any::<f64>(), Just(-0.0), (-100_000..100_000_i32).prop_map(|n| f64::from(n) / 100.0)],
         );
         let parts = (
             -1000..100_000_i64,
@@ -428,6 +499,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_text_only_the_difference_is_kept() {
+        let mut chunk = OpenChunk::default();
+        let mut add = |at, text: &str| push(&mut chunk, at, Status::Ok, &CheckResult::ok(text)).len();
+        add(0, "größe 17 ms, all is well");
+        // Flags and time, three lengths, and what differs: half a letter, too.
+        assert_eq!(add(60_000, "größe 18 ms, all is well"), 2 + 2 + 3 + 1);
+        assert_eq!(add(120_000, "grüße 18 ms, all is well"), 2 + 3 + 1);
+        let rows = chunk.rows().unwrap();
+        assert_eq!(rows[2].result.output, "grüße 18 ms, all is well");
+    }
+
+    #[test]
     fn a_steady_percentage_takes_a_few_bytes() {
         let mut chunk = OpenChunk::default();
         for minute in 0..60 {
@@ -436,6 +519,6 @@ mod tests {
                 .metric(Metric::percent("usage_percent", (value * 10.0).round() / 10.0));
             push(&mut chunk, i64::from(minute) * 60_000, Status::Ok, &result);
         }
-        assert!(chunk.size() < 60 * 6, "{} bytes", chunk.size());
+        assert!(chunk.size() < 60 * 4, "{} bytes", chunk.size());
     }
 }

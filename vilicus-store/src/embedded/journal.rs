@@ -4,7 +4,7 @@
 //! so a record that is missing in the middle is noticed. Partitions are named after the first record that they hold.
 
 use crate::embedded::effect::{self, Effect};
-use crate::embedded::record::{self, BadRecord, Parts};
+use crate::embedded::record::{self, BadRecord, Packing, Parts};
 use crate::engine::{Durability, Engine, EngineError, EngineErrorKind, Scan};
 
 /// The first part of the names of journal partitions.
@@ -64,7 +64,7 @@ impl Journal {
         if self.bytes >= ROTATE_AT {
             self.rotate();
         }
-        let parts = record::frame(sequence, payload, engine.max_value());
+        let parts = record::frame(sequence, payload, Packing::Quick, engine.max_value());
         let bytes: usize = parts.iter().map(Vec::len).sum();
         let writes = (0..=u16::MAX).zip(parts).map(|(part, value)| (key(sequence, part), Some(value)));
         engine.write(&self.partition, writes.collect(), durability)?;

@@ -47,6 +47,7 @@ mod rules;
 mod sample;
 mod samples;
 mod shared;
+mod specs;
 mod surroundings;
 mod table;
 mod telling;

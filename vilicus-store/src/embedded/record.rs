@@ -7,7 +7,11 @@
 pub(crate) const VERSION: u8 = 1;
 /// version 1, flags 1, part 2, parts 2, sequence 8, length of the payload before packing 4, checksum 4.
 const HEADER: usize = 22;
-const PACKED: u8 = 1;
+/// The flags that say how the payload is packed.
+const LZ4: u8 = 1;
+const ZSTD: u8 = 2;
+/// Of zstd's levels: 1 is the fastest, and what 3 gains beyond it is little.
+const ZSTD_LEVEL: i32 = 1;
 /// Payloads that are shorter gain nothing by packing.
 const PACK_FROM: usize = 128;
 /// The longest payload that is believed: more than any group or slice makes.
@@ -24,13 +28,42 @@ pub(crate) enum BadRecord {
     Version(u8),
 }
 
+/// How a payload is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// With LZ4: someone waits for the record.
+    Quick,
+    /// With zstd: it stays for long, or there is much of it.
+    Tight,
+}
+
+impl Packing {
+    /// The flag, and the packed payload; `None` when that would be no shorter.
+    fn pack(self, payload: &[u8]) -> Option<(u8, Vec<u8>)> {
+        if payload.len() < PACK_FROM {
+            return None;
+        }
+        let (flag, packed) = match self {
+            Self::Quick => (LZ4, lz4_flex::block::compress(payload)),
+            Self::Tight => (ZSTD, zstd::bulk::compress(payload, ZSTD_LEVEL).ok()?),
+        };
+        (packed.len() < payload.len()).then_some((flag, packed))
+    }
+}
+
+fn unpack(flags: u8, body: Vec<u8>, length: usize) -> Result<Vec<u8>, BadRecord> {
+    match flags {
+        0 => Ok(body),
+        LZ4 => lz4_flex::block::decompress(&body, length).map_err(|_| BadRecord::Damaged),
+        ZSTD => zstd::bulk::decompress(&body, length).map_err(|_| BadRecord::Damaged),
+        _ => Err(BadRecord::Damaged),
+    }
+}
+
 /// The payload as framed parts, each at most `max_value` bytes long.
-pub(crate) fn frame(sequence: u64, payload: &[u8], max_value: usize) -> Vec<Vec<u8>> {
-    let packed = if payload.len() < PACK_FROM { None } else { Some(lz4_flex::block::compress(payload)) };
-    let (flags, body) = match &packed {
-        Some(packed) if packed.len() < payload.len() => (PACKED, packed.as_slice()),
-        _ => (0, payload),
-    };
+pub(crate) fn frame(sequence: u64, payload: &[u8], packing: Packing, max_value: usize) -> Vec<Vec<u8>> {
+    let packed = packing.pack(payload);
+    let (flags, body) = packed.as_ref().map_or((0, payload), |(flag, packed)| (*flag, packed.as_slice()));
     let room = max_value.saturating_sub(HEADER).max(1);
     let parts = body.len().div_ceil(room).max(1);
     let count = u16::try_from(parts).unwrap_or(u16::MAX);
@@ -55,7 +88,7 @@ pub(crate) fn frame(sequence: u64, payload: &[u8], max_value: usize) -> Vec<Vec<
 
 /// The largest payload that surely fits the parts of one record.
 pub(crate) fn max_payload(max_value: usize) -> usize {
-    // lz4 is only used where it makes a payload shorter.
+    // Packing is only used where it makes a payload shorter.
     max_value.saturating_sub(HEADER).max(1).saturating_mul(usize::from(u16::MAX)).min(MAX_PAYLOAD)
 }
 
@@ -95,11 +128,7 @@ impl Parts {
     /// Sequence and payload.
     pub(crate) fn finish(self) -> Result<(u64, Vec<u8>), BadRecord> {
         let header = self.header.filter(|header| header.parts == self.count).ok_or(BadRecord::Damaged)?;
-        let payload = if header.flags & PACKED == 0 {
-            self.body
-        } else {
-            lz4_flex::block::decompress(&self.body, header.length).map_err(|_| BadRecord::Damaged)?
-        };
+        let payload = unpack(header.flags, self.body, header.length)?;
         if payload.len() == header.length { Ok((header.sequence, payload)) } else { Err(BadRecord::Damaged) }
     }
 }
@@ -154,7 +183,7 @@ mod tests {
 
     #[test]
     fn records_of_a_later_version_say_so() {
-        let mut bytes = frame(7, b"x", 100).remove(0);
+        let mut bytes = frame(7, b"x", Packing::Quick, 100).remove(0);
         bytes[0] = 9;
         let sum = checksum(&bytes[..HEADER - 4], &bytes[HEADER..]);
         bytes[HEADER - 4..HEADER].copy_from_slice(&sum.to_le_bytes());
@@ -164,7 +193,7 @@ mod tests {
     #[test]
     fn parts_of_different_records_do_not_mix() {
         let payload: Vec<u8> = (0..200_u8).collect();
-        let (one, other) = (frame(1, &payload, 60), frame(2, &payload, 60));
+        let (one, other) = (frame(1, &payload, Packing::Quick, 60), frame(2, &payload, Packing::Quick, 60));
         let mixed: Vec<_> = one[..2].iter().chain(&other[2..]).cloned().collect();
         assert_eq!(join(&mixed), Err(BadRecord::Damaged));
         assert_eq!(join(&one[..one.len() - 1]), Err(BadRecord::Damaged));
@@ -173,16 +202,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_round_trip(sequence: u64, payload in proptest::collection::vec(any::<u8>(), 0..2000), repeat in 1..4_usize, max in 30..500_usize) {
+        fn records_round_trip(sequence: u64, payload in proptest::collection::vec(any::<u8>(), 0..2000), repeat in 1..4_usize, tight: bool, max in 30..500_usize) {
             let payload = payload.repeat(repeat);
-            let parts = frame(sequence, &payload, max);
+            let packing = if tight { Packing::Tight } else { Packing::Quick };
+            let parts = frame(sequence, &payload, packing, max);
             prop_assert!(parts.iter().all(|part| part.len() <= max));
             prop_assert_eq!(join(&parts), Ok((sequence, payload)));
         }
 
         #[test]
         fn a_changed_byte_is_noticed(payload in proptest::collection::vec(any::<u8>(), 0..300), at: prop::sample::Index, change in 1..=255_u8) {
-            let mut bytes = frame(3, &payload, 10_000).remove(0);
+            let mut bytes = frame(3, &payload, Packing::Quick, 10_000).remove(0);
             let at = at.index(bytes.len());
             bytes[at] ^= change;
             prop_assert!(read_one(&bytes).is_err());

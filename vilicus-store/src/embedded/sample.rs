@@ -17,22 +17,22 @@ pub(crate) struct Sample {
     pub(crate) exit_code: Option<i32>,
     pub(crate) truncated: bool,
     /// The output, and behind it the long output.
-    text: String,
-    output_length: usize,
+    text: Box<str>,
+    output_length: u32,
     /// What the metrics are, without the values; equal ones of one request share it.
     shape: Arc<[u8]>,
-    pub(crate) values: Vec<f64>,
+    pub(crate) values: Box<[f64]>,
 }
 
 impl Sample {
     /// One line for people.
     pub(crate) fn output(&self) -> &str {
-        self.text.get(..self.output_length).unwrap_or_default()
+        self.text.get(..self.output_length as usize).unwrap_or_default()
     }
 
     /// Further lines for people.
     pub(crate) fn long_output(&self) -> &str {
-        self.text.get(self.output_length..).unwrap_or_default()
+        self.text.get(self.output_length as usize..).unwrap_or_default()
     }
 
     /// What the metrics are.
@@ -50,11 +50,14 @@ impl Sample {
 
     /// Takes over these words.
     pub(crate) fn set_text(&mut self, output: &str, long_output: &str) {
-        self.text.clear();
-        self.text.reserve_exact(output.len() + long_output.len());
-        self.text.push_str(output);
-        self.text.push_str(long_output);
-        self.output_length = output.len();
+        let mut text = std::mem::take(&mut self.text).into_string();
+        text.clear();
+        text.reserve_exact(output.len() + long_output.len());
+        text.push_str(output);
+        text.push_str(long_output);
+        self.text = text.into_boxed_str();
+        // No result is that long: a request is not.
+        self.output_length = u32::try_from(output.len()).unwrap_or(u32::MAX);
     }
 
     /// Takes over this shape.
@@ -64,8 +67,11 @@ impl Sample {
 
     /// Takes over these values.
     pub(crate) fn set_values(&mut self, values: &[f64]) {
-        self.values.clear();
-        self.values.extend_from_slice(values);
+        if self.values.len() == values.len() {
+            self.values.copy_from_slice(values);
+        } else {
+            self.values = Box::from(values);
+        }
     }
 
     /// The sample as it was sent; `None` when its bytes make no sense.

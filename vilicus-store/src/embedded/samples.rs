@@ -26,10 +26,17 @@ const SEAL_SIZE: usize = 4096;
 pub(crate) struct Samples {
     /// Samples in the order of time, all of one week.
     open: OpenChunk,
-    /// Samples that came late, in the order in which they came; few checks have any.
-    late: Option<Box<OpenChunk>>,
     /// The latest moment of all samples there ever were.
     newest: Option<Timestamp>,
+    /// What few checks have at a time.
+    aside: Option<Box<Aside>>,
+}
+
+/// What few checks have at a time.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Aside {
+    /// Samples that came late, in the order in which they came.
+    late: OpenChunk,
     /// Sealed chunks that are not written down yet, oldest first.
     pending: Vec<Arc<Sealed>>,
 }
@@ -83,12 +90,18 @@ impl Samples {
         let sealed = if self.is_next(timestamp) {
             self.push_in_order(check, timestamp, status, report)
         } else {
-            let late = self.late.get_or_insert_default();
+            let late = &mut self.aside.get_or_insert_default().late;
             late.push(timestamp, status, report);
             if is_full(late) { seal_late(check, late) } else { Vec::new() }
         };
-        self.pending.extend(sealed.iter().cloned());
+        self.note_sealed(&sealed);
         sealed
+    }
+
+    fn note_sealed(&mut self, sealed: &[Arc<Sealed>]) {
+        if !sealed.is_empty() {
+            self.aside.get_or_insert_default().pending.extend_from_slice(sealed);
+        }
     }
 
     /// Whether a sample of this moment comes in order.
@@ -129,7 +142,7 @@ impl Samples {
 
     fn seal_full(&mut self, check: CheckId) -> Option<Arc<Sealed>> {
         let sealed = if is_full(&self.open) { self.seal_open(check) } else { None };
-        self.pending.extend(sealed.iter().cloned());
+        self.note_sealed(sealed.as_slice());
         sealed
     }
 
@@ -169,7 +182,11 @@ impl Samples {
 
     /// Forgets a sealed chunk: it is written down.
     pub(crate) fn note_saved(&mut self, sealed: &Arc<Sealed>) {
-        self.pending.retain(|pending| !Arc::ptr_eq(pending, sealed));
+        let Some(aside) = &mut self.aside else { return };
+        aside.pending.retain(|pending| !Arc::ptr_eq(pending, sealed));
+        if aside.pending.is_empty() && aside.late.count() == 0 {
+            self.aside = None;
+        }
     }
 
     /// The samples that are only in memory, in `[since, until)`, by time.
@@ -185,27 +202,30 @@ impl Samples {
                 rows.entry(row.timestamp).or_insert(row);
             }
         };
-        for sealed in self.pending.iter().filter(|sealed| sealed.first < until && sealed.last >= since) {
+        let pending = self.aside.iter().flat_map(|aside| &aside.pending);
+        for sealed in pending.filter(|sealed| sealed.first < until && sealed.last >= since) {
             add(sealed.rows()?);
         }
         if self.open.first().is_some_and(|first| first < until) && self.newest >= Some(since) {
             add(self.open.rows()?);
         }
-        if let Some(late) = &self.late {
-            add(late.rows()?);
+        if let Some(aside) = &self.aside {
+            add(aside.late.rows()?);
         }
         Ok(rows)
     }
 
     /// What a checkpoint keeps.
     pub(crate) fn saved(&self) -> SavedSamples {
-        SavedSamples { open: self.open.clone(), late: self.late.clone(), newest: self.newest }
+        let late = self.aside.as_ref().map(|aside| &aside.late).filter(|late| late.count() > 0);
+        SavedSamples { open: self.open.clone(), late: late.cloned().map(Box::new), newest: self.newest }
     }
 }
 
 impl From<SavedSamples> for Samples {
     fn from(saved: SavedSamples) -> Self {
-        Self { open: saved.open, late: saved.late, newest: saved.newest, pending: Vec::new() }
+        let aside = saved.late.map(|late| Box::new(Aside { late: *late, pending: Vec::new() }));
+        Self { open: saved.open, newest: saved.newest, aside }
     }
 }
 

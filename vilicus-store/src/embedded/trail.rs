@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use vilicus_core::{AgentId, CheckId, Event, Timestamp};
 
 use crate::embedded::period;
-use crate::embedded::record;
+use crate::embedded::record::{self, Packing};
 use crate::embedded::shared::Disk;
 use crate::engine::{Durability, Engine, EngineError, Scan, Write};
 use crate::outbox::{OutboxRow, OutboxState};
@@ -206,7 +206,8 @@ pub(crate) fn save<T: Entry>(
         let payload = postcard::to_allocvec(entry.as_ref()).map_err(|error| {
             EngineError::new(crate::EngineErrorKind::Corrupt, "an entry cannot be encoded").source(error)
         })?;
-        for (part, value) in record::frame(entry.id(), &payload, engine.max_value()).into_iter().enumerate() {
+        let parts = record::frame(entry.id(), &payload, Packing::Quick, engine.max_value());
+        for (part, value) in parts.into_iter().enumerate() {
             writes.push((id_key(entry.id(), part), Some(value)));
         }
         for check in entry.checks() {

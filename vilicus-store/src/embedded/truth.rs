@@ -22,6 +22,7 @@ use crate::embedded::problems::Problems;
 use crate::embedded::queue::Queue;
 use crate::embedded::rules::Rules;
 use crate::embedded::samples::Sealed;
+use crate::embedded::specs::Specs;
 use crate::embedded::table::CheckTable;
 use crate::embedded::trail::Trail;
 use crate::embedded::words::worded;
@@ -34,6 +35,7 @@ use crate::report::Reports;
 pub(crate) struct Truth {
     pub(crate) agents: BTreeMap<AgentId, AgentEntry>,
     pub(crate) checks: CheckTable,
+    pub(crate) specs: Specs,
     pub(crate) families: BTreeMap<AgentId, Family>,
     pub(crate) channels: BTreeMap<ChannelId, Arc<Channel>>,
     pub(crate) tokens: BTreeMap<TokenId, Arc<Token>>,
@@ -99,6 +101,7 @@ impl Truth {
         Self {
             agents: BTreeMap::new(),
             checks: CheckTable::default(),
+            specs: Specs::default(),
             families: BTreeMap::new(),
             channels: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -325,6 +328,7 @@ impl Truth {
 
     /// Adds a check with all that is remembered of it.
     pub(crate) fn insert_check(&mut self, mut entry: Box<CheckEntry>) {
+        self.specs.share(&mut entry.check);
         let check = Arc::clone(&entry.check);
         self.ids.check = self.ids.check.max(check.id.get());
         self.names.put_check(&check);

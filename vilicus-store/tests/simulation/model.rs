@@ -140,7 +140,8 @@ fn changes(events: &[Arc<Event>]) -> Changes {
 fn untold(state: &CheckState) -> CheckState {
     let last_success = state.heartbeat.as_ref().map(|heartbeat| heartbeat.last_success);
     CheckState {
-        heartbeat: last_success.map(|last_success| Heartbeat { last_success, ..Heartbeat::default() }),
+        heartbeat: last_success
+            .map(|last_success| Box::new(Heartbeat { last_success, ..Heartbeat::default() })),
         stale: false,
         attempt: if state.state_type == StateType::Soft { state.attempt } else { 0 },
         told: Vec::new(),

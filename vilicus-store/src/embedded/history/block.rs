@@ -8,7 +8,7 @@ use vilicus_core::CheckId;
 
 use super::put;
 use crate::embedded::chunk::{self, write_number};
-use crate::embedded::record;
+use crate::embedded::record::{self, Packing};
 use crate::embedded::samples::Sealed;
 use crate::embedded::shared::Disk;
 use crate::engine::{Engine, EngineError, Scan, Write};
@@ -16,8 +16,8 @@ use crate::query::HistoryRow;
 
 /// The keys of blocks: this, the number (4 bytes) and the part (2 bytes).
 const BLOCK: u8 = b'd';
-/// A block holds about so many bytes: few enough to be one value, and to be read for a single chunk.
-const BLOCK_BYTES: usize = 16 * 1024;
+/// A block holds about so many bytes: few enough to be one value when packed, and to be read for a single chunk.
+const BLOCK_BYTES: usize = 32 * 1024;
 
 /// Where a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ fn write_chunk(payload: &mut Vec<u8>, chunk: &Sealed) {
 }
 
 fn put_block(writes: &mut Vec<Write>, number: u32, payload: &[u8], max_value: usize) {
-    let parts = record::frame(number.into(), payload, max_value);
+    let parts = record::frame(number.into(), payload, Packing::Tight, max_value);
     for (part, value) in (0..=u16::MAX).zip(parts) {
         writes.push((key(number, part), Some(value)));
     }
@@ -153,13 +153,13 @@ mod tests {
         let chunks: Vec<Sealed> = (1..=100).map(|check| sealed(check, 1000)).collect();
         let (writes, next) = pack(5, &chunks.iter().collect::<Vec<_>>(), 24 * 1024);
         let blocks = writes.iter().filter(|(key, _)| key[0] == BLOCK).count();
-        assert_eq!((blocks, next), (6, 11));
+        assert_eq!((blocks, next), (4, 9));
         assert_eq!(writes.len() - blocks, 100);
         assert!(writes[..blocks].iter().all(|(key, _)| key[0] == BLOCK), "they come first");
         let (_, value) = &writes[writes.len() - 1];
         let mut parts = record::Parts::default();
         assert!(parts.push(value.as_ref().unwrap()).unwrap());
-        assert_eq!(Place::read(&parts.finish().unwrap().1), Some(Place { block: 10, nth: 14 }));
+        assert_eq!(Place::read(&parts.finish().unwrap().1), Some(Place { block: 8, nth: 0 }));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use vilicus_core::{CheckId, Timestamp};
 
 use crate::embedded::history::cursor::Cursor;
 use crate::embedded::period;
-use crate::embedded::record;
+use crate::embedded::record::{self, Packing};
 use crate::embedded::samples::Sealed;
 use crate::embedded::shared::Disk;
 use crate::engine::{Durability, Engine, EngineError, Scan, Write};
@@ -214,7 +214,7 @@ fn add_rows(chunk: Vec<HistoryRow>, span: Span, rows: &mut BTreeMap<Timestamp, H
 /// What a record about a chunk is written under.
 fn put(writes: &mut Vec<Write>, chunk: &Sealed, payload: &[u8], max_value: usize) {
     let kind = if chunk.late { LATE } else { IN_ORDER };
-    let parts = record::frame(chunk.first.as_millis() as u64, payload, max_value);
+    let parts = record::frame(chunk.first.as_millis() as u64, payload, Packing::Quick, max_value);
     for (part, value) in (0..=u16::MAX).zip(parts) {
         writes.push((key(kind, chunk.check, chunk.first, part), Some(value)));
     }

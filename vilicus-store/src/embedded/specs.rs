@@ -1,0 +1,87 @@
+//! Checks that watch the same share one spec: a fleet has many checks, and few different ones.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::inventory::{Check, CheckSpec};
+
+/// So many specs are kept before it is looked whether checks still have them.
+const FIRST_LOOK: usize = 1024;
+
+/// The specs that checks share.
+#[derive(Debug, Default)]
+pub(crate) struct Specs {
+    by_hash: HashMap<u64, Arc<CheckSpec>>,
+    next_look: usize,
+}
+
+impl Specs {
+    /// Gives a check the spec that others have already, when it is the same.
+    pub(crate) fn share(&mut self, check: &mut Arc<Check>) {
+        let Some(hash) = hash_of(&check.spec) else { return };
+        match self.by_hash.entry(hash) {
+            // A different one with this hash would be a rare chance: then one check has a spec of its own.
+            Entry::Occupied(known) if **known.get() == *check.spec => {
+                if !Arc::ptr_eq(known.get(), &check.spec) {
+                    Arc::make_mut(check).spec = Arc::clone(known.get());
+                }
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => {
+                free.insert(Arc::clone(&check.spec));
+                self.forget_unused();
+            }
+        }
+    }
+
+    /// Now and then forgets the specs that no check has any more.
+    fn forget_unused(&mut self) {
+        if self.by_hash.len() >= self.next_look.max(FIRST_LOOK) {
+            self.by_hash.retain(|_, spec| Arc::strong_count(spec) > 1);
+            self.next_look = self.by_hash.len() * 2;
+        }
+    }
+}
+
+/// `None` for a spec that no encoding can hold, which is shared with none then.
+fn hash_of(spec: &CheckSpec) -> Option<u64> {
+    let bytes = postcard::to_allocvec(spec).ok()?;
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use vilicus_core::AgentId;
+
+    fn check(path: &str) -> Arc<Check> {
+        let spec = CheckSpec::new("disk", json!({ "path": path }));
+        Arc::new(Check::new(AgentId::new(1).unwrap(), "disk", spec))
+    }
+
+    #[test]
+    fn equal_specs_are_one_and_a_change_leaves_the_others_alone() {
+        let mut specs = Specs::default();
+        let (mut one, mut two, mut other) = (check("/"), check("/"), check("/home"));
+        for check in [&mut one, &mut two, &mut other] {
+            specs.share(check);
+        }
+        assert!(Arc::ptr_eq(&one.spec, &two.spec) && !Arc::ptr_eq(&one.spec, &other.spec));
+        Arc::make_mut(&mut two).enabled = false;
+        assert!(one.enabled && !two.enabled);
+    }
+
+    #[test]
+    fn specs_of_no_check_are_forgotten() {
+        let mut specs = Specs::default();
+        for number in 0..3 * FIRST_LOOK {
+            specs.share(&mut check(&number.to_string()));
+        }
+        assert!(specs.by_hash.len() <= FIRST_LOOK, "{}", specs.by_hash.len());
+    }
+}
