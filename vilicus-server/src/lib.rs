@@ -36,6 +36,7 @@ pub mod clock;
 pub mod dashboard;
 pub mod dispatcher;
 pub mod error;
+mod express;
 pub mod freshness;
 pub mod health;
 pub mod http;

@@ -27,6 +27,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::dashboard::{self, Dashboard};
 use crate::dispatcher::{self, Dispatcher, Standing, Tester};
 use crate::error::ServerError;
+use crate::express::Express;
 use crate::freshness::{Freshness, Outlook};
 use crate::health::{self, Pulse, Vitals};
 use crate::http::problem::{no_such_path, of_panic};
@@ -139,7 +140,7 @@ impl Server {
             }
             fault
         };
-        let fault = doors.serve(router, end).await;
+        let fault = doors.serve(Express::new(api.clone(), router), end).await;
         background.stop().await;
         match fault {
             Some(fault) => Err(ServerError::StoreLost { fault }),
@@ -176,7 +177,7 @@ struct Doors {
 
 impl Doors {
     /// Serves until `end` ends and everything under way is answered; returns what `end` ended with.
-    async fn serve<T>(self, router: Router, end: impl Future<Output = T>) -> T {
+    async fn serve<T>(self, routes: Express, end: impl Future<Output = T>) -> T {
         let (stop, stopped) = watch::channel(());
         let without_tls = HttpSettings { tls: None, ..self.http.clone() };
         let end = async {
@@ -186,8 +187,8 @@ impl Doors {
         };
         let (outcome, (), ()) = tokio::join!(
             end,
-            http::serve(self.listeners, router.clone(), self.http, dropped(stopped.clone())),
-            http::serve(self.plain, router, without_tls, dropped(stopped)),
+            http::serve(self.listeners, routes.clone(), self.http, dropped(stopped.clone())),
+            http::serve(self.plain, routes, without_tls, dropped(stopped)),
         );
         outcome
     }

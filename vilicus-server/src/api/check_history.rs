@@ -1,6 +1,6 @@
 //! `/check_history/`: results, on their way in and looked back at.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -23,6 +23,9 @@ use crate::http::path::PathParts;
 use crate::http::query::Query;
 use crate::ingest::item::{Item, Sent};
 use crate::ingest::{Answered, Done, Judged, submit, submit_quickly};
+
+/// The path of results.
+pub(crate) const PATH: &str = "/api/v1/check_history/";
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -187,6 +190,17 @@ async fn report(
             Err(problem)
         }
     }
+}
+
+/// Answers a request that submits results.
+pub(super) async fn receive(state: &AppState, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let answered = async {
+        let reporter = Reporter::from_request_parts(&mut parts, state).await?;
+        let body = JsonBody::collect(&parts.headers, body, state.limits()).await;
+        report(State(state.clone()), reporter, body).await
+    };
+    answered.await.into_response()
 }
 
 async fn answer_quickly(state: &AppState, answered: &Answered) -> Result<Response, Problem> {

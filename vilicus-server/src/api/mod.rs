@@ -64,6 +64,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use self::check_history::PATH as REPORT;
 pub use self::state::{AppState, ChannelTester, NoRandomness, Parts, Random, SystemRandom, TestOutcome};
 pub use self::token::{new_secret, new_token};
 use crate::http::path::{OPENAPI, normalise};
@@ -137,7 +138,12 @@ const PROTECTION: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-fn protect(mut response: Response) -> Response {
+/// Answers results, as the routes would that lead to them.
+pub(crate) async fn report(state: &AppState, request: Request) -> Response {
+    protect(check_history::receive(state, request).await)
+}
+
+pub(crate) fn protect(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in PROTECTION {
         headers.insert(name, value);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Router, extract::Request};
 use http::Version;
 use http::header::HOST;
 use hyper::body::Incoming;
@@ -19,12 +19,12 @@ use tower::ServiceExt as _;
 
 use super::peer::Peer;
 use super::timed::{Busy, Timed};
-use super::{HttpSettings, Problem};
+use super::{HttpSettings, Problem, Routes};
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Host {
-    pub(super) router: Router,
+pub(super) struct Host<S> {
+    pub(super) routes: S,
     pub(super) settings: HttpSettings,
 }
 
@@ -34,7 +34,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 
 /// Serves one connection until it ends.
-pub(super) async fn run(stream: TcpStream, address: IpAddr, host: Arc<Host>, watcher: Watcher) {
+pub(super) async fn run<S: Routes>(stream: TcpStream, address: IpAddr, host: Arc<Host<S>>, watcher: Watcher) {
     // Answers are small and complete: waiting for more of them would only delay them.
     let _ = stream.set_nodelay(true);
     let limits = &host.settings.limits;
@@ -48,7 +48,7 @@ pub(super) async fn run(stream: TcpStream, address: IpAddr, host: Arc<Host>, wat
     }
 }
 
-async fn http<IO>(stream: IO, address: IpAddr, tls: bool, host: Arc<Host>, watcher: Watcher)
+async fn http<IO, S: Routes>(stream: IO, address: IpAddr, tls: bool, host: Arc<Host<S>>, watcher: Watcher)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -81,19 +81,28 @@ fn lacks_host<B>(request: &hyper::Request<B>) -> bool {
     request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1
 }
 
-async fn answer(request: hyper::Request<Incoming>, address: IpAddr, tls: bool, host: &Host) -> Response {
+async fn answer<S: Routes>(
+    request: hyper::Request<Incoming>,
+    address: IpAddr,
+    tls: bool,
+    host: &Host<S>,
+) -> Response {
     if lacks_host(&request) {
         return Problem::bad_request("a request of HTTP/1.1 names one Host").into_response();
     }
     let mut request: Request = request.map(Body::new);
     let peer = Peer::behind(address, tls, request.headers(), &host.settings.trusted_proxies);
     request.extensions_mut().insert(peer);
-    // `Debug` of a string escapes control characters, so that no request can forge a line of the log.
-    let (method, path) = (request.method().clone(), format!("{:?}", request.uri().path()));
-    let response = match host.router.clone().oneshot(request).await {
+    let said = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+        // `Debug` of a string escapes control characters, so that no request can forge a line of the log.
+        (request.method().clone(), format!("{:?}", request.uri().path()))
+    });
+    let response = match host.routes.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
-    tracing::debug!(%method, %path, status = response.status().as_u16(), peer = %peer.address, "answered");
+    if let Some((method, path)) = said {
+        tracing::debug!(%method, %path, status = response.status().as_u16(), peer = %peer.address, "answered");
+    }
     response
 }

@@ -4,6 +4,8 @@
 //! broken JSON, broken UTF-8 and lone surrogates (400); keys that stand twice, unknown names, and values of the
 //! wrong type (422, each with its place).
 
+use std::task::Poll;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
@@ -34,9 +36,19 @@ impl FromRequest<AppState> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let headers = request.headers().clone();
-        let RawBody(body) = RawBody::from_request(request, state).await?;
-        expect_json(&headers, &body)?;
+        let (parts, body) = request.into_parts();
+        Self::collect(&parts.headers, body, state.limits()).await
+    }
+}
+
+impl JsonBody {
+    /// Reads the body of a request with these headers.
+    ///
+    /// # Errors
+    /// It takes too long, is too large, can't be unpacked, or says that it is no JSON.
+    pub(crate) async fn collect(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Self, Problem> {
+        let body = unpack(collect(body, limits).await?, headers, limits.body_bytes).await?;
+        expect_json(headers, &body)?;
         Ok(Self(body))
     }
 }
@@ -50,8 +62,8 @@ impl FromRequest<AppState> for RawBody {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let limits = state.limits();
-        let headers = request.headers().clone();
-        unpack(collect(request.into_body(), limits).await?, &headers, limits.body_bytes).await.map(Self)
+        let (parts, body) = request.into_parts();
+        unpack(collect(body, limits).await?, &parts.headers, limits.body_bytes).await.map(Self)
     }
 }
 
@@ -60,7 +72,12 @@ const DISCARDED_BYTES: usize = 32 * 1024 * 1024;
 
 /// Reads a body whole, within its time and size.
 async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(limits.body_read, collect_up_to(body, limits.body_bytes)).await {
+    let mut collecting = std::pin::pin!(collect_up_to(body, limits.body_bytes));
+    // A small body came with its header: no timer is needed.
+    if let Poll::Ready(collected) = futures_util::poll!(collecting.as_mut()) {
+        return collected;
+    }
+    match tokio::time::timeout(limits.body_read, collecting).await {
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
         Ok(collected) => collected,
     }
@@ -71,7 +88,7 @@ async fn collect_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > most as u64 {
         return Err(Problem::too_large(limit));
     }
-    let (mut collected, mut size) = (Vec::new(), 0_usize);
+    let (mut collected, mut size) = (Collected::default(), 0_usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::bad_request("the body broke off"))?;
         let Ok(part) = frame.into_data() else { continue };
@@ -80,12 +97,37 @@ async fn collect_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
             break;
         }
         if size <= limit {
-            collected.extend_from_slice(&part);
+            collected.add(part);
         } else {
-            collected = Vec::new();
+            collected = Collected::default();
         }
     }
-    if size > limit { Err(Problem::too_large(limit)) } else { Ok(collected.into()) }
+    if size > limit { Err(Problem::too_large(limit)) } else { Ok(collected.into_bytes()) }
+}
+
+/// What came of a body: often one part, which needs no copy.
+#[derive(Debug, Default)]
+struct Collected {
+    first: Bytes,
+    /// All of it, when more came.
+    all: Vec<u8>,
+}
+
+impl Collected {
+    fn add(&mut self, part: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = part;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&part);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.into() }
+    }
 }
 
 /// The most memory that a zstd frame may ask for, as a power of two: 8 MiB.

@@ -27,17 +27,20 @@ pub(crate) mod strict;
 mod timed;
 pub mod tls;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use self::caps::Caps;
 use self::connection::Host;
@@ -65,18 +68,33 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long to wait after running out of descriptors, before the next try to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What requests are asked of: an axum router, or anything that answers as one does.
+pub trait Routes:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// Serves on these listeners until `shutdown` is ready, then drains: no new connection, idle ones closed, requests
 /// that are being answered finished, all under the deadline of [`HttpSettings::drain`].
 pub async fn serve(
     listeners: Vec<TcpListener>,
-    router: Router,
+    routes: impl Routes,
     settings: HttpSettings,
     shutdown: impl Future<Output = ()>,
 ) {
     let drain = if settings.drain.is_zero() { DRAIN } else { settings.drain };
     let tls = settings.tls.clone();
     let caps = Caps::new(settings.limits.connections, settings.limits.connections_per_address);
-    let host = Arc::new(Host { router, settings });
+    let host = Arc::new(Host { routes, settings });
     let (graceful, cut) = (Arc::new(GracefulShutdown::new()), CancellationToken::new());
     let mut loops = JoinSet::new();
     for listener in listeners {
@@ -99,7 +117,7 @@ pub async fn serve(
 /// Accepts connections for ever.
 async fn accept(
     listener: TcpListener,
-    host: Arc<Host>,
+    host: Arc<Host<impl Routes>>,
     caps: Caps,
     graceful: Arc<GracefulShutdown>,
     cut: CancellationToken,

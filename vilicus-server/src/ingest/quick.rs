@@ -54,9 +54,12 @@ pub(super) fn read(body: &[u8], most: usize) -> Option<Read<'_>> {
     if body.contains(&b'\\') && body.windows(3).any(|bytes| matches!(bytes, [b'\\', b'u', b'd' | b'D'])) {
         return None;
     }
-    let read = match serde_json::from_str::<Object<Batch<'_>>>(text) {
-        Ok(Object(Batch { objects })) => Read { results: objects, is_batch: true },
-        Err(_) => Read { results: vec![serde_json::from_str(text).ok()?], is_batch: false },
+    // A key may hide behind an escape.
+    let may_be_batch = text.contains(r#""objects""#) || text.contains('\\');
+    let read = if may_be_batch && let Ok(Object(Batch { objects })) = serde_json::from_str(text) {
+        Read { results: objects, is_batch: true }
+    } else {
+        Read { results: vec![serde_json::from_str(text).ok()?], is_batch: false }
     };
     (read.results.len() <= most).then_some(read)
 }
