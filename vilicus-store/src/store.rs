@@ -47,6 +47,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Arc<OutboxRow>>, StoreError>;
 
+    /// Claimed messages have been sent, and that is about to be committed: later messages about the same thing need not
+    /// wait for that commit. By default they do.
+    async fn sent(&self, notifications: &[NotificationId]) {
+        let _ = notifications;
+    }
+
     /// Gives claimed messages back without a try.
     async fn unclaim(&self, notifications: &[NotificationId]);
 
@@ -195,6 +201,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Nothing is lost when it is dropped.
     async fn changed(&self, seen: Sequence) -> Sequence;
+
+    /// Waits until a message was added or changed since `seen`, as [`changed`](Store::changed) does for everything;
+    /// by default any commit counts.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped.
+    async fn outbox_changed(&self, seen: Sequence) -> Sequence {
+        self.changed(seen).await
+    }
 
     /// Whether it can write, and how much it holds.
     async fn health(&self) -> StoreHealth;

@@ -227,6 +227,8 @@ impl Worker {
             }
             ended = self.tries.try_join_next();
         }
+        let sent: Vec<_> = self.sent.iter().map(|(id, _)| *id).collect();
+        self.parts.store.sent(&sent).await;
         self.report_sent();
     }
 

@@ -43,7 +43,8 @@ pub use tester::Tester;
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(45);
 /// So many messages of one channel are tried at a time.
 pub const CONCURRENT_TRIES: usize = 4;
-/// The first of a burst of commits makes a look at the channels at once, the others one together.
+/// Of a burst of commits that have to do with no message, the first makes a look at the channels at once, the others one
+/// together.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// One try of a message that is in no outbox. Only for what cannot wait there: see
@@ -94,7 +95,7 @@ impl Dispatcher {
     /// Dropping it cuts current tries off; their messages are tried again after the next start.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut seen = Sequence::START;
+        let (mut seen, mut seen_outbox) = (Sequence::START, Sequence::START);
         loop {
             self.pulse.beat();
             let looked = Instant::now();
@@ -102,14 +103,19 @@ impl Dispatcher {
             tokio::select! {
                 () = &mut shutdown => break,
                 () = tokio::time::sleep(BEAT_EVERY) => {}
-                now = self.parts.store.changed(seen) => {
-                    seen = now;
-                    tokio::time::sleep_until(looked + LOOK_GAP).await;
-                }
+                now = self.parts.store.outbox_changed(seen_outbox) => seen_outbox = now,
+                now = self.changed(seen, looked) => seen = now,
             }
         }
         self.workers.clear();
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Waits until anything has changed, and for the gap after the last look.
+    async fn changed(&self, seen: Sequence, looked: Instant) -> Sequence {
+        let now = self.parts.store.changed(seen).await;
+        tokio::time::sleep_until(looked + LOOK_GAP).await;
+        now
     }
 
     /// Wakes the task of every channel: there may be something to send, or the channel may be another one now.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use vilicus_agent::checks::{StockOptions, stock_kinds};
@@ -99,7 +100,10 @@ struct World {
 impl World {
     async fn build(runner: &Runner, configuration: &Configuration, test: &Test) -> Result<Self, RunError> {
         let clock = Arc::new(ManualClock::new(test.start));
-        let store = EngineStore::open(MemoryEngine::new(), Options::new(test.start, [0; 16]))?;
+        let store = EngineStore::open(
+            MemoryEngine::new(),
+            Options::new(test.start, [0; 16]).share_sync(Duration::ZERO),
+        )?;
         let store: Arc<dyn Store> = Arc::new(store);
         let state = AppState::new(Parts {
             store: Arc::clone(&store),

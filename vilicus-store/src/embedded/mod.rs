@@ -62,9 +62,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use vilicus_core::judge::telling::Look;
 use vilicus_core::{
     AgentId, ChannelId, CheckId, Downtime, Event, Inhibition, Millis, NotificationId, Route, Timestamp,
@@ -104,6 +105,9 @@ pub struct Options {
     pub keep_results: Millis,
     /// How long rollups, events and finished messages are kept; 400 days by default.
     pub keep_rollups: Millis,
+    /// How long the record of a sent message waits for a commit to share its sync with: nobody waits for that record,
+    /// and a sync of its own would delay the next result. 2 ms by default.
+    pub share_sync: Duration,
 }
 
 impl Options {
@@ -116,6 +120,7 @@ impl Options {
             durability: Durability::Power,
             keep_results: Millis::from_hours(35 * 24),
             keep_rollups: Millis::from_hours(400 * 24),
+            share_sync: Duration::from_millis(2),
         }
     }
 
@@ -130,6 +135,13 @@ impl Options {
     #[must_use]
     pub fn keep_results(mut self, span: Millis) -> Self {
         self.keep_results = span;
+        self
+    }
+
+    /// The same options; the record of a sent message waits for so long.
+    #[must_use]
+    pub fn share_sync(mut self, span: Duration) -> Self {
+        self.share_sync = span;
         self
     }
 
@@ -246,6 +258,15 @@ fn open_error(error: EngineError) -> StoreError {
     }
 }
 
+/// Waits for a change after this one.
+async fn later(mut changes: watch::Receiver<Sequence>, seen: Sequence) -> Sequence {
+    match changes.wait_for(|sequence| *sequence > seen).await {
+        Ok(sequence) => *sequence,
+        // The sender lives as long as the store, so this is not reached.
+        Err(_) => seen,
+    }
+}
+
 fn read_error(error: EngineError) -> StoreError {
     match error.kind() {
         EngineErrorKind::Corrupt => StoreError::Corrupt { place: "history".to_owned(), source: error },
@@ -283,6 +304,11 @@ impl<E: Engine> Store for EngineStore<E> {
             return Ok(Vec::new());
         }
         Ok(truth.queue.claim(channel, now, self.shared.durable(), limit))
+    }
+
+    async fn sent(&self, notifications: &[NotificationId]) {
+        let mut truth = self.shared.write();
+        notifications.iter().for_each(|id| truth.queue.note_sent(*id));
     }
 
     async fn unclaim(&self, notifications: &[NotificationId]) {
@@ -411,12 +437,11 @@ impl<E: Engine> Store for EngineStore<E> {
     }
 
     async fn changed(&self, seen: Sequence) -> Sequence {
-        let mut changes = self.shared.subscribe();
-        match changes.wait_for(|sequence| *sequence > seen).await {
-            Ok(sequence) => *sequence,
-            // The sender lives as long as the store, so this is not reached.
-            Err(_) => seen,
-        }
+        later(self.shared.subscribe(), seen).await
+    }
+
+    async fn outbox_changed(&self, seen: Sequence) -> Sequence {
+        later(self.shared.subscribe_to_outbox(), seen).await
     }
 
     async fn health(&self) -> StoreHealth {

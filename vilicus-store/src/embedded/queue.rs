@@ -17,6 +17,8 @@ pub(crate) struct Queue {
     newest: HashMap<ChannelId, HashMap<String, NotificationId>>,
     /// The newest message that tells of each subject.
     latest: HashMap<ChannelId, HashMap<String, NotificationId>>,
+    /// Whether a message was added or changed since it was asked last.
+    changed: bool,
 }
 
 /// A message that waits.
@@ -30,6 +32,8 @@ pub(crate) struct Queued {
     pub(crate) claimed: bool,
     /// It may have been tried, so nothing merges into it.
     pub(crate) frozen: bool,
+    /// It was sent, which is about to be written down: no other waits for it.
+    pub(crate) sent: bool,
 }
 
 impl Queue {
@@ -65,7 +69,13 @@ impl Queue {
         let newest = self.newest.entry(row.channel).or_default().entry(row.group.clone()).or_insert(row.id);
         *newest = (*newest).max(row.id);
         row.items.iter().for_each(|item| note_latest(&mut self.latest, &row, item));
-        self.rows.insert(row.id, Queued { row, sequence, claimed, frozen });
+        self.rows.insert(row.id, Queued { row, sequence, claimed, frozen, sent: false });
+        self.changed = true;
+    }
+
+    /// Whether a message was added or changed since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Puts back what [`remove`](Queue::remove) or [`put`](Queue::put) took away.
@@ -114,6 +124,7 @@ impl Queue {
     /// Changes a message in place.
     pub(crate) fn change(&mut self, id: NotificationId, sequence: u64, change: impl FnOnce(&mut OutboxRow)) {
         if let Some(queued) = self.rows.get_mut(&id) {
+            self.changed = true;
             queued.sequence = sequence;
             change(Arc::make_mut(&mut queued.row));
             // News is the last that a message tells.
@@ -145,10 +156,17 @@ impl Queue {
         due
     }
 
+    /// A claimed message was sent.
+    pub(crate) fn note_sent(&mut self, id: NotificationId) {
+        if let Some(queued) = self.rows.get_mut(&id) {
+            queued.sent = queued.claimed;
+        }
+    }
+
     /// Gives a message back.
     pub(crate) fn unclaim(&mut self, id: NotificationId) {
         if let Some(queued) = self.rows.get_mut(&id) {
-            queued.claimed = false;
+            (queued.claimed, queued.sent) = (false, false);
         }
     }
 
@@ -189,7 +207,9 @@ impl Queue {
         let ids = self.channels.get(&channel).into_iter().flatten();
         ids.filter_map(|id| self.rows.get(id)).filter(move |queued| {
             let blocked = places(&queued.row).any(|place| taken.contains(&place));
-            taken.extend(places(&queued.row));
+            if !queued.sent {
+                taken.extend(places(&queued.row));
+            }
             !blocked && !queued.claimed
         })
     }

@@ -28,6 +28,7 @@ pub(crate) struct Shared {
     faults: Mutex<Faults>,
     damaged: Damaged,
     changed: watch::Sender<Sequence>,
+    outbox_changed: watch::Sender<Sequence>,
 }
 
 /// What went wrong.
@@ -71,7 +72,7 @@ fn all_tokens(truth: &mut Truth) -> HashMap<[u8; 32], Arc<Token>> {
 impl Shared {
     pub(crate) fn new(mut truth: Truth, last: u64, quarantined: u64) -> Self {
         // Readers begin at `Sequence::START`, so what is there already counts as one change.
-        let changed = watch::Sender::new(Sequence(last.saturating_add(1)));
+        let first = Sequence(last.saturating_add(1));
         Self {
             tokens: RwLock::new(all_tokens(&mut truth)),
             truth: RwLock::new(truth),
@@ -80,7 +81,8 @@ impl Shared {
             jobs: AtomicUsize::new(0),
             faults: Mutex::new(Faults { quarantined, ..Faults::default() }),
             damaged: Damaged::default(),
-            changed,
+            changed: watch::Sender::new(first),
+            outbox_changed: watch::Sender::new(first),
         }
     }
 
@@ -123,22 +125,21 @@ impl Shared {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// A record is durable: what it says may leave.
-    pub(crate) fn note_durable(&self, sequence: u64) {
+    /// A record is durable: what it says may leave. `outbox` says whether it has to do with messages.
+    pub(crate) fn note_durable(&self, sequence: u64, outbox: bool) {
         self.durable.store(sequence, Ordering::Release);
-        self.announce();
+        announce(&self.changed);
+        if outbox {
+            announce(&self.outbox_changed);
+        }
     }
 
     /// The truth was built anew from what is on disk.
     pub(crate) fn note_recovered(&self, last: u64, quarantined: u64) {
         self.durable.store(last, Ordering::Release);
         self.faults_mut().quarantined += quarantined;
-        self.announce();
-    }
-
-    /// Tells those who wait that there is something to look at.
-    fn announce(&self) {
-        self.changed.send_modify(|sequence| sequence.0 = sequence.0.saturating_add(1));
+        announce(&self.changed);
+        announce(&self.outbox_changed);
     }
 
     pub(crate) fn note_fault(&self, fault: &str, fatal: bool) {
@@ -172,4 +173,14 @@ impl Shared {
     pub(crate) fn subscribe(&self) -> watch::Receiver<Sequence> {
         self.changed.subscribe()
     }
+
+    /// Those who wait for messages.
+    pub(crate) fn subscribe_to_outbox(&self) -> watch::Receiver<Sequence> {
+        self.outbox_changed.subscribe()
+    }
+}
+
+/// Tells those who wait that there is something to look at.
+fn announce(changed: &watch::Sender<Sequence>) {
+    changed.send_modify(|sequence| sequence.0 = sequence.0.saturating_add(1));
 }

@@ -25,6 +25,7 @@ use crate::embedded::writer::mending::{Fault, RETRIES, unwritable};
 use crate::embedded::{Options, history, retention, trail};
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::error::{Refusal, StoreError};
+use crate::outbox::Delivery;
 use crate::store::{Input, Outcome};
 
 /// A group takes no further commit when it has so many inputs.
@@ -60,6 +61,13 @@ pub(crate) struct CommitJob {
 impl CommitJob {
     fn weight(&self) -> usize {
         self.inputs.iter().map(Input::weight).sum()
+    }
+
+    /// Whether nobody waits for it: it says only that messages were sent.
+    fn is_patient(&self) -> bool {
+        let is_sent =
+            |input: &Input| matches!(input, Input::Delivery { delivery: Delivery::Sent { .. }, .. });
+        !self.inputs.is_empty() && self.inputs.iter().all(is_sent)
     }
 }
 
@@ -213,17 +221,18 @@ impl<E: Engine> Writer<E> {
         }
         let (group, inputs) = self.gather(first);
         let count = group.len();
+        let waited_for = group.iter().filter(|commit| !commit.is_patient()).count();
         self.shared.queued.fetch_sub(inputs, Ordering::Relaxed);
         self.shared.jobs.fetch_sub(count, Ordering::Relaxed);
         self.commit(group);
-        self.expected = count + self.shared.jobs.load(Ordering::Relaxed);
+        self.expected = waited_for + self.shared.jobs.load(Ordering::Relaxed);
     }
 
     /// The commits that wait, and those that are to be expected at once: a sync for all costs as much as one for each.
     /// A caller who is alone waits for nobody. Returns how many inputs they have, too.
     fn gather(&mut self, first: CommitJob) -> (Vec<CommitJob>, usize) {
-        let mut inputs = first.weight();
-        let mut group = vec![first];
+        let mut group = self.with_company(first);
+        let mut inputs = group.iter().map(CommitJob::weight).sum();
         let mut patience = if self.expected > 1 { GATHER_PARTS } else { 0 };
         while inputs < GROUP {
             match self.jobs.try_recv() {
@@ -246,12 +255,33 @@ impl<E: Engine> Writer<E> {
         (group, inputs)
     }
 
+    /// A commit that nobody waits for, with the first of those that someone does, if one comes soon: the sync is that one's
+    /// then. Any other commit is alone.
+    fn with_company(&mut self, first: CommitJob) -> Vec<CommitJob> {
+        let mut group = vec![first];
+        let mut inputs = 0;
+        while group.last().is_some_and(CommitJob::is_patient) && inputs < GROUP {
+            match self.jobs.recv_timeout(self.options.share_sync) {
+                Ok(Job::Commit(commit)) => {
+                    inputs += commit.weight();
+                    group.push(commit);
+                }
+                Ok(other) => {
+                    self.next.push_back(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        group
+    }
+
     /// Judges all commits, writes one record, and answers.
     fn commit(&mut self, group: Vec<CommitJob>) {
         let sequence = self.journal.last().saturating_add(1);
         self.payload.clear();
         let mut answers = Vec::with_capacity(group.len());
-        let mut broken = false;
+        let (mut broken, mut outbox) = (false, false);
         for job in group {
             self.now = self.now.max(job.now);
             let disk = self.shared.disk(self.engine.as_ref());
@@ -261,13 +291,14 @@ impl<E: Engine> Writer<E> {
                 judge(&mut truth, disk, &self.options, &mut self.payload, sequence, job.now, job.inputs);
             self.shared.publish_tokens(&mut truth);
             broken |= is_broken;
+            outbox |= truth.queue.take_changed();
             answers.push((job.reply, answer));
         }
         let written = if broken {
             let what = "the group could not be judged or encoded";
             Err(EngineError::new(EngineErrorKind::Io, what))
         } else {
-            self.write(sequence)
+            self.write(sequence, outbox)
         };
         match written {
             Ok(()) => answers.into_iter().for_each(|(reply, answer)| {
@@ -282,7 +313,7 @@ impl<E: Engine> Writer<E> {
         }
     }
 
-    fn write(&mut self, sequence: u64) -> Result<(), EngineError> {
+    fn write(&mut self, sequence: u64, outbox: bool) -> Result<(), EngineError> {
         if self.payload.is_empty() {
             return Ok(());
         }
@@ -290,7 +321,7 @@ impl<E: Engine> Writer<E> {
         self.journal.append(self.engine.as_ref(), &self.payload, self.options.durability)?;
         let after = self.journal.bytes();
         self.since_checkpoint += if after > before { after - before } else { after };
-        self.shared.note_durable(sequence);
+        self.shared.note_durable(sequence, outbox);
         Ok(())
     }
 }

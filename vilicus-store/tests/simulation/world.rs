@@ -1,6 +1,7 @@
 //! The world: a store over a disk that may fail, in a process that may die at any point, and the clock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use vilicus_core::{CheckId, Event, EventId, Millis, NotificationEvent, Status, Timestamp};
 use vilicus_store::conformance::{Fault, FaultyEngine, NOON, When};
@@ -31,7 +32,10 @@ pub(crate) struct World {
 }
 
 fn open(engine: &Engine, now: Timestamp) -> Arc<dyn Store> {
-    Arc::new(EngineStore::open(Arc::clone(engine), Options::new(now, [7; 16])).expect("the store opens"))
+    Arc::new(
+        EngineStore::open(Arc::clone(engine), Options::new(now, [7; 16]).share_sync(Duration::ZERO))
+            .expect("the store opens"),
+    )
 }
 
 impl World {

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io::{self, IsTerminal as _};
 
 use tracing::field::{Field, Visit};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::field::{MakeVisitor, VisitFmt, VisitOutput};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use vilicus_agent::config::{Config, LogFormat};
 use vilicus_agent::printable::escaped;
 
@@ -16,10 +19,10 @@ use crate::args::{Format, Shared};
 /// Begins to log to standard error.
 pub(crate) fn begin(shared: &Shared, config: &Config) -> Result<(), Failure> {
     let wanted = shared.log.clone().filter(|filter| !filter.is_empty()).or_else(|| config.log.clone());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or("info")).map_err(|_| {
+    let filter: Targets = wanted.as_deref().unwrap_or("info").parse().map_err(|_| {
         Failure::Usage("--log is not a filter; give a level (error, warn, info, debug, trace)".to_owned())
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr);
     let format = match (shared.log_format, config.log_format.unwrap_or_default()) {
         (Some(format), _) => format,
         (None, LogFormat::Json) => Format::Json,
@@ -27,8 +30,10 @@ pub(crate) fn begin(shared: &Shared, config: &Config) -> Result<(), Failure> {
     };
     // A second subscriber in one process is a mistake of ours, and no reason not to run.
     let _ = match format {
-        Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Text => builder.with_ansi(wants_colour()).fmt_fields(PlainFields).try_init(),
+        Format::Json => builder.json().flatten_event(true).finish().with(filter).try_init(),
+        Format::Text => {
+            builder.with_ansi(wants_colour()).fmt_fields(PlainFields).finish().with(filter).try_init()
+        }
     };
     Ok(())
 }
