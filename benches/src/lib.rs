@@ -17,6 +17,7 @@ pub mod drive;
 pub mod fleet;
 pub mod latency;
 pub mod ledger;
+pub mod nginx;
 pub mod pace;
 pub mod process;
 pub mod reporter;

@@ -26,6 +26,17 @@ pub fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
     ticks_of(&stat).map(|ticks| ticks as f64 / TICKS).ok_or_else(|| format!("{path} says: {stat}").into())
 }
 
+/// The processor time of a process and of its children that have ended, in seconds.
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_seconds_with_ended(pid: u32) -> Result<f64, Failure> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let ticks = ticks_of_ended(&stat).and_then(|ended| Some(ticks_of(&stat)? + ended));
+    ticks.map(|ticks| ticks as f64 / TICKS).ok_or_else(|| format!("{path} says: {stat}").into())
+}
+
 /// The processor time of a process and of its living children, in seconds.
 ///
 /// # Errors
@@ -48,10 +59,20 @@ fn parent_of(stat: &str) -> Option<u32> {
     after_name.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// User and system time together; the name in parentheses may hold anything.
+/// User and system time together.
 fn ticks_of(stat: &str) -> Option<u64> {
+    two_ticks(stat, 11)
+}
+
+/// User and system time of children that have ended and were waited for.
+fn ticks_of_ended(stat: &str) -> Option<u64> {
+    two_ticks(stat, 13)
+}
+
+/// The sum of two fields after the name, which stands in parentheses and may hold anything.
+fn two_ticks(stat: &str, first: usize) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace().skip(11);
+    let mut fields = after_name.split_whitespace().skip(first);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     Some(ticks()? + ticks()?)
 }
@@ -82,6 +103,7 @@ mod tests {
     fn processor_time_is_user_and_system_whatever_the_name() {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 250 150 7 9 20 0 4 0 1 2 3";
         assert_eq!(ticks_of(stat), Some(400));
+        assert_eq!(ticks_of_ended(stat), Some(16));
         assert_eq!(parent_of(stat), Some(1));
         assert_eq!(ticks_of("42 (x) S 1"), None);
     }

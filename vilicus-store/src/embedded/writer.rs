@@ -229,51 +229,37 @@ impl<E: Engine> Writer<E> {
     }
 
     /// The commits that wait, and those that are to be expected at once: a sync for all costs as much as one for each.
-    /// A caller who is alone waits for nobody. Returns how many inputs they have, too.
+    /// A caller who is alone waits for nobody; what nobody waits for waits for company. Returns how many inputs they
+    /// have, too.
     fn gather(&mut self, first: CommitJob) -> (Vec<CommitJob>, usize) {
-        let mut group = self.with_company(first);
-        let mut inputs = group.iter().map(CommitJob::weight).sum();
+        let (mut inputs, mut hurry) = (first.weight(), !first.is_patient());
+        let mut group = vec![first];
         let mut patience = if self.expected > 1 { GATHER_PARTS } else { 0 };
         while inputs < GROUP {
-            match self.jobs.try_recv() {
-                Ok(Job::Commit(commit)) => {
+            match self.another_job(hurry) {
+                Some(Job::Commit(commit)) => {
                     inputs += commit.weight();
+                    hurry |= !commit.is_patient();
                     group.push(commit);
                 }
-                Ok(other) => {
+                Some(other) => {
                     self.next.push_back(other);
                     break;
                 }
-                Err(_) if patience > 0 && group.len() < self.expected => {
+                None if hurry && patience > 0 && group.len() < self.expected => {
                     patience -= 1;
                     // Not in `recv`: each commit that comes would wake this thread, which is dearer than it is.
                     thread::sleep(GATHER);
                 }
-                Err(_) => break,
+                None => break,
             }
         }
         (group, inputs)
     }
 
-    /// A commit that nobody waits for, with the first of those that someone does, if one comes soon: the sync is that one's
-    /// then. Any other commit is alone.
-    fn with_company(&mut self, first: CommitJob) -> Vec<CommitJob> {
-        let mut group = vec![first];
-        let mut inputs = 0;
-        while group.last().is_some_and(CommitJob::is_patient) && inputs < GROUP {
-            match self.jobs.recv_timeout(self.options.share_sync) {
-                Ok(Job::Commit(commit)) => {
-                    inputs += commit.weight();
-                    group.push(commit);
-                }
-                Ok(other) => {
-                    self.next.push_back(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        group
+    /// The next job, if one is there; or comes soon, when nobody waits for those before it.
+    fn another_job(&self, hurry: bool) -> Option<Job> {
+        if hurry { self.jobs.try_recv().ok() } else { self.jobs.recv_timeout(self.options.share_sync).ok() }
     }
 
     /// Judges all commits, writes one record, and answers.

@@ -13,7 +13,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 use vilicus_core::plugin::Exit;
 
@@ -60,39 +60,63 @@ pub(super) enum Ending {
     TimedOut,
 }
 
-/// Runs a program for at most so long, and up to five seconds more to end it.
-///
-/// # Errors
-/// [`Exit::NotExecutable`] when it cannot be started.
-///
-/// # Cancel safety
-/// When the future is dropped the whole group is killed at once, and the runtime reaps it.
-pub(super) async fn run(program: &Program<'_>, limit: Duration) -> Result<Finished, Exit> {
-    let mut child = command(program).spawn().map_err(|error| not_executable(program, &error))?;
-    let mut group = Group::led_by(&child);
-    let mut pipes = Pipes {
-        stdin: Feed::new(child.stdin.take(), program.stdin),
-        stdout: Capture::new(child.stdout.take(), OUTPUT_LIMIT),
-        stderr: Capture::new(child.stderr.take(), ERROR_LIMIT),
-    };
+/// A program that runs. When this is dropped its whole group is killed at once, and the runtime reaps it.
+#[derive(Debug)]
+pub(super) struct Started {
+    child: Child,
+    group: Group,
+}
+
+impl Started {
+    /// Starts a program. Blocks until the kernel has loaded it.
+    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+        let child = command.spawn()?;
+        Ok(Self { group: Group::led_by(&child), child })
+    }
+
+    /// Lets it run for at most so long, and takes up to five seconds more to end it.
+    ///
+    /// # Cancel safety
+    /// As when this is dropped.
+    pub(super) async fn run(mut self, stdin: &str, limit: Duration) -> Finished {
+        let pipes = Pipes {
+            stdin: Feed::new(self.child.stdin.take(), stdin),
+            stdout: Capture::new(self.child.stdout.take(), OUTPUT_LIMIT),
+            stderr: Capture::new(self.child.stderr.take(), ERROR_LIMIT),
+        };
+        let Self { child, group } = self;
+        bring_to_an_end(child, group, pipes, limit).await
+    }
+}
+
+async fn bring_to_an_end(
+    mut child: Child,
+    mut group: Group,
+    mut pipes: Pipes<'_, ChildStdin, ChildStdout, ChildStderr>,
+    limit: Duration,
+) -> Finished {
     let mut remarks = Vec::new();
     let exited = timeout(limit, pipes.flow_beside(child.wait())).await;
     if exited.is_ok() {
         // Nothing more comes from the program itself, so a short while is enough.
         let _ = timeout(LAST_OUTPUT, pipes.flow()).await;
-        remarks.extend(group.is_alive().then_some("it left a process running in its group, which was ended"));
     }
-    let obeyed = pipes.flow_beside(group.end(&mut child)).await;
-    remarks.extend((!obeyed).then_some("it ignored SIGTERM and was killed"));
-    let _ = timeout(LAST_OUTPUT, pipes.flow()).await;
+    if exited.is_err() || group.is_alive() {
+        remarks.extend(exited.is_ok().then_some("it left a process running in its group, which was ended"));
+        let obeyed = pipes.flow_beside(group.end(&mut child)).await;
+        remarks.extend((!obeyed).then_some("it ignored SIGTERM and was killed"));
+        let _ = timeout(LAST_OUTPUT, pipes.flow()).await;
+    }
+    group.id = None;
     if !pipes.output_is_ended() {
         remarks.push("it left a process running outside of its group, which still holds its output");
     }
     let ending = exited.map_or(Ending::TimedOut, |status| Ending::Exited(exit(status)));
-    Ok(Finished { ending, stdout: pipes.stdout.into_kept(), stderr: pipes.stderr.into_kept(), remarks })
+    Finished { ending, stdout: pipes.stdout.into_kept(), stderr: pipes.stderr.into_kept(), remarks }
 }
 
-fn command(program: &Program<'_>) -> Command {
+/// The command that starts a program.
+pub(super) fn command(program: &Program<'_>) -> Command {
     let mut command = Command::new(program.path);
     command.args(program.args).env_clear().envs(&program.env).current_dir(program.dir).process_group(0);
     let stdin = if program.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
@@ -104,7 +128,8 @@ fn command(program: &Program<'_>) -> Command {
     command
 }
 
-fn not_executable(program: &Program<'_>, error: &io::Error) -> Exit {
+/// Why it was not started, as people read it.
+pub(super) fn not_executable(program: &Program<'_>, error: &io::Error) -> Exit {
     let Program { path, dir, ids, .. } = program;
     let reason = match (error.kind(), ids) {
         (io::ErrorKind::NotFound, _) if !Path::new(dir).is_dir() => format!("the folder {dir} is missing"),

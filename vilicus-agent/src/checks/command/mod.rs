@@ -24,7 +24,7 @@ use vilicus_core::result::CUT_MARK;
 use vilicus_core::{Check, CheckContext, CheckKind, CheckResult, ParamsError, async_trait};
 
 use super::blocking::Places;
-use child::{Ending, Finished, Program};
+use child::{Ending, Finished, Program, Started};
 use policy::CommandPolicy;
 
 /// What a `command` check runs.
@@ -120,29 +120,37 @@ struct Command {
 impl Check for Command {
     async fn run(&self, cx: &CheckContext) -> CheckResult {
         let begin = Instant::now();
-        if let Err(refusal) = self.permission(cx).await {
-            return refusal;
-        }
+        let program = self.program();
+        let started = match self.start(&program, cx).await {
+            Ok(started) => started,
+            Err(refusal) => return refusal,
+        };
         let time_left = Duration::from(cx.timeout).saturating_sub(begin.elapsed());
-        match child::run(&self.program(), time_left).await {
-            Ok(finished) => report(&finished, cx),
-            Err(exit) => PluginOutput::parse("").into_result(&exit),
-        }
+        report(&started.run(program.stdin, time_left).await, cx)
     }
 }
 
 impl Command {
-    /// Asks whether this host lets the check run. Looks at files, which may hang.
-    async fn permission(&self, cx: &CheckContext) -> Result<(), CheckResult> {
+    /// Starts the program, if this host lets the check run. Looks at files, which may hang, and waits for the kernel to
+    /// load one: on a thread that may block, so that other checks go on.
+    async fn start(&self, program: &Program<'_>, cx: &CheckContext) -> Result<Started, CheckResult> {
         if let Some(name) = self.params.env.keys().find(|name| !self.policy.may_set(name)) {
             let refusal = format!("not allowed by the agent's [command] env list: {name}");
             return Err(CheckResult::unknown(refusal));
         }
-        let (policy, command) = (Arc::clone(&self.policy), self.params.command.clone());
-        let ask = move || policy.permits(&command).and_then(|()| safety::inspect(&command));
-        let answer = self.places.call(&self.params.command, cx.timeout.into(), ask).await;
+        let (policy, path) = (Arc::clone(&self.policy), self.params.command.clone());
+        let mut command = child::command(program);
+        let start = move || -> Result<_, String> {
+            policy.permits(&path)?;
+            safety::inspect(&path)?;
+            Ok(Started::start(&mut command))
+        };
+        let answer = self.places.call(&self.params.command, cx.timeout.into(), start).await;
         let late = |_| format!("{} did not answer within {}", self.params.command, cx.timeout);
-        answer.map_err(|error| CheckResult::critical(late(error)))?.map_err(CheckResult::unknown)
+        let allowed = answer.map_err(|error| CheckResult::critical(late(error)))?;
+        let not_executable =
+            |error| PluginOutput::parse("").into_result(&child::not_executable(program, &error));
+        allowed.map_err(CheckResult::unknown)?.map_err(not_executable)
     }
 
     fn program(&self) -> Program<'_> {

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
 
 use super::filter::Filter;
 use crate::checks::accounts::Account;
@@ -115,10 +117,11 @@ impl Table {
         let uid = filter.user.as_deref().map(uid_of).transpose()?;
         let unreadable = |source| TableError::Unreadable { path: "/proc", source };
         let mut found = Snapshot { taken_at: uptime::seconds_up()?, ..Snapshot::default() };
+        let proc = File::open("/proc").map_err(unreadable)?;
         for entry in fs::read_dir("/proc").map_err(unreadable)?.flatten() {
             let name = entry.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            match self.look(pid, &entry, filter, uid) {
+            match self.look(&proc, pid, &entry, filter, uid) {
                 Ok(process) => found.processes.extend(process),
                 // A process that ended while it was looked at was not there.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.hidden += 1,
@@ -132,18 +135,19 @@ impl Table {
     /// The process, if it is a wanted one. The cheap questions come first.
     fn look(
         &mut self,
+        proc: &File,
         pid: u32,
         entry: &DirEntry,
         filter: &Filter,
         uid: Option<u32>,
     ) -> io::Result<Option<Process>> {
+        if let Some(name) = &filter.name
+            && !self.goes_by(name.as_bytes(), proc, pid, entry)?
+        {
+            return Ok(None);
+        }
         let folder = entry.path();
-        let named = match &filter.name {
-            Some(name) => self.goes_by(name.as_bytes(), pid, entry.ino(), &folder)?,
-            None => true,
-        };
-        if !named
-            || (filter.wants_cmdline() && !is_wanted_cmdline(pid, &folder, filter)?)
+        if (filter.wants_cmdline() && !is_wanted_cmdline(pid, &folder, filter)?)
             || uid.is_some_and(|uid| effective_uid(&folder) != Some(uid))
             || !is_wanted_exe(&folder, filter)?
         {
@@ -158,22 +162,31 @@ impl Table {
     }
 
     /// Whether the process is known by this file name.
-    fn goes_by(&mut self, name: &[u8], pid: u32, inode: u64, folder: &Path) -> io::Result<bool> {
-        let mut comm = fs::read(folder.join("comm"))?;
-        comm.pop_if(|last| *last == b'\n');
+    fn goes_by(&mut self, name: &[u8], proc: &File, pid: u32, entry: &DirEntry) -> io::Result<bool> {
+        let (mut buffer, inode) = ([0; 64], entry.ino());
+        let comm = comm(proc, pid, &mut buffer)?;
         if comm == name && comm.len() < COMM_BYTES {
             return Ok(true);
         }
         let same = self.names.get(&pid).is_some_and(|known| known.inode == inode && known.comm == comm);
         if !same {
-            let names = names(folder, &comm);
-            self.names.insert(pid, Names { inode, comm, names, seen: false });
+            let names = names(&entry.path(), comm);
+            self.names.insert(pid, Names { inode, comm: comm.to_owned(), names, seen: false });
         }
         Ok(self.names.get_mut(&pid).is_some_and(|known| {
             known.seen = true;
             known.names.iter().any(|known| known == name)
         }))
     }
+}
+
+/// What the kernel calls a process. Asked of every process each time, so with as few calls as can be: one read gives it
+/// all.
+fn comm<'a>(proc: &File, pid: u32, buffer: &'a mut [u8; 64]) -> io::Result<&'a [u8]> {
+    let file = openat(proc, format!("{pid}/comm"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let length = rustix::io::read(&file, &mut buffer[..])?;
+    let comm = &buffer[..length];
+    Ok(comm.strip_suffix(b"\n").unwrap_or(comm))
 }
 
 /// The file names of a process whose `comm` does not settle it.
