@@ -319,7 +319,8 @@ fn whole(value: f64, scale: f64) -> Option<i64> {
         return None;
     }
     let whole = shifted as i64;
-    (whole as f64 / scale).to_bits().eq(&value.to_bits()).then_some(whole)
+    let again = whole as f64 / scale;
+    (again.to_bits() == value.to_bits()).then_some(whole)
 }
 
 /// What a value is held against: the same for writer and reader, whatever the value is.
