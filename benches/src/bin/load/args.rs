@@ -28,6 +28,8 @@ pub(crate) enum Command {
     AlertLatency(LatencyArgs),
     /// Let many checks fail at once, and measure until all are told: without a route, and grouped by one
     Storm(StormArgs),
+    /// Read a day and a month of a check, as a page does, from a quiet server and from a loaded one
+    Read(ReadArgs),
 }
 
 /// Where the server is.
@@ -145,4 +147,31 @@ pub(crate) struct StormArgs {
     /// How many checks fail; an agent has at most 1,000
     #[arg(long, default_value_t = 1000)]
     pub(crate) checks: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The token of an admin, or of one who may read
+    #[arg(long, env = "VILICUS_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) admin_token: String,
+    /// The enrolment token
+    #[arg(long, env = "VILICUS_ENROLL_TOKEN", hide_env_values = true)]
+    pub(crate) enroll_token: String,
+    /// Checks with a month of results, which are read
+    #[arg(long, default_value_t = 20)]
+    pub(crate) watched: usize,
+    /// Agents that load the server, each with 100 checks
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) agents: usize,
+    /// How often to read, at most
+    #[arg(long, default_value_t = 300)]
+    pub(crate) reads: usize,
+    /// How long to load the server, in seconds
+    #[arg(long, default_value_t = 15.0)]
+    pub(crate) seconds: f64,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -10,6 +10,7 @@
 
 mod alert;
 mod args;
+mod read;
 mod report;
 mod run;
 mod verify;
@@ -25,5 +26,6 @@ fn main() -> Result<(), Failure> {
         Command::Verify(args) => verify::verify(&args),
         Command::AlertLatency(args) => alert::latency(&args),
         Command::Storm(args) => alert::storm(&args),
+        Command::Read(args) => read::read(&args),
     }
 }
