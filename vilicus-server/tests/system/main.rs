@@ -23,3 +23,4 @@ mod secrets;
 mod server_away;
 #[path = "../support/mod.rs"]
 mod support;
+mod vilicusctl;

@@ -1,0 +1,65 @@
+//! What is done to one check or channel: acknowledge, run now, explain, test.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use vilicus_server::clock::{Clock as _, SystemClock};
+
+use crate::args::{AckArgs, Resource};
+use crate::client::Client;
+use crate::exit::Failure;
+use crate::get::path_of;
+use crate::print;
+use crate::words::text;
+
+/// Acknowledges a problem, or takes that back; and says how to undo it.
+pub(crate) async fn acknowledge(client: &Client, asked: &AckArgs) -> Result<(), Failure> {
+    let check = &asked.check;
+    let path = format!("{}acknowledge/", path_of(Resource::Checks, check));
+    if asked.remove {
+        client.ask(Method::DELETE, &path, None).await?;
+        return print::write(&format!("{check} is not acknowledged any more\n"));
+    }
+    let mut body = json!({"comment": asked.comment, "sticky": asked.sticky});
+    if let Some(span) = asked.span {
+        body["expires_at"] = SystemClock::new().now().after(span).to_string().into();
+    }
+    client.ask(Method::POST, &path, Some(&body)).await?;
+    print::write(&format!("{check} is acknowledged; undo: vilicusctl ack --remove {check}\n"))
+}
+
+/// Asks for a run now.
+pub(crate) async fn run_now(client: &Client, check: &str) -> Result<(), Failure> {
+    let path = format!("{}run/", path_of(Resource::Checks, check));
+    client.ask(Method::POST, &path, Some(&json!({}))).await?;
+    print::write(&format!("{check} will run at its agent's next contact\n"))
+}
+
+/// Says why people were told, or not.
+pub(crate) async fn explain(client: &Client, check: &str) -> Result<(), Failure> {
+    let told = client.get(&format!("{}explain/", path_of(Resource::Checks, check))).await?;
+    let mut out = format!("{}\n", text(&told["verdict"]));
+    for gate in told["gates"].as_array().into_iter().flatten() {
+        let verdict = text(first_of(gate, &["verdict", "passed", "open"]));
+        out +=
+            &format!("  {}: {verdict}  {}\n", text(first_of(gate, &["gate", "name"])), text(&gate["reason"]));
+    }
+    if !told["next"].is_null() {
+        out += &format!("next: {}\n", text(&told["next"]));
+    }
+    print::write(&out)
+}
+
+fn first_of<'a>(object: &'a Value, names: &[&str]) -> &'a Value {
+    names.iter().map(|name| &object[name]).find(|value| !value.is_null()).unwrap_or(&Value::Null)
+}
+
+/// Sends a test through a channel; one that is not delivered is a failure.
+pub(crate) async fn test_channel(client: &Client, channel: &str) -> Result<(), Failure> {
+    let path = format!("{}test/", path_of(Resource::Channels, channel));
+    let answer = client.ask(Method::POST, &path, Some(&json!({}))).await?;
+    let (detail, took) = (text(&answer["detail"]), text(&answer["latency_ms"]));
+    if answer["delivered"] != true {
+        return Err(Failure::new(format!("{channel} did not deliver, after {took} ms: {detail}")));
+    }
+    print::write(&format!("{channel} delivered in {took} ms: {detail}\n"))
+}

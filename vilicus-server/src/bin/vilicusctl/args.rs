@@ -1,0 +1,277 @@
+//! What can be said on the command line, and in the environment.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use vilicus_core::Millis;
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("VILICUS_COMMIT"), ")");
+
+/// Looks at a vilicus server, and changes it.
+#[derive(Debug, Parser)]
+#[command(name = "vilicusctl", version = VERSION, propagate_version = true)]
+#[command(
+    after_help = "The token comes from VILICUS_TOKEN, or from the file that VILICUS_TOKEN_FILE names, or from \
+    'vilicusctl login'. A check is named as agent/check, or by its number."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the server is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The server's address [default: that of 'vilicusctl login', or http://127.0.0.1:8080]
+    #[arg(long, global = true, env = "VILICUS_URL")]
+    pub(crate) url: Option<String>,
+    /// A file of certificates to trust beside the public ones, PEM
+    #[arg(long, global = true, value_name = "FILE", env = "VILICUS_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Keep the address and a token, which is read from standard input, for later commands
+    Login,
+    /// Show what is wrong, on one screen; the exit code is that of the worst state, as a plugin's
+    Status,
+    /// List objects
+    Get(GetArgs),
+    /// Show all about one object
+    Describe(DescribeArgs),
+    /// Make everything as these files say
+    Apply(ApplyArgs),
+    /// Show what 'apply' would change
+    Diff(ApplyArgs),
+    /// Acknowledge a problem, or take that back
+    Ack(AckArgs),
+    /// Ask for a run of a check now
+    Run {
+        /// The check
+        check: String,
+    },
+    /// Say why people were told of a check, or not, and what comes next
+    Explain {
+        /// The check
+        check: String,
+    },
+    /// Send a test message through a channel
+    TestChannel {
+        /// The channel
+        channel: String,
+    },
+    /// Plan maintenance: nobody is told meanwhile
+    Downtime {
+        #[command(subcommand)]
+        command: DowntimeCommand,
+    },
+    /// Show what happened, the oldest first; and what happens
+    Events(EventsArgs),
+    /// Show the results of a check
+    History(HistoryArgs),
+    /// Show how long a check was in each state
+    Availability(AvailabilityArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Resource {
+    /// Hosts that are watched
+    #[value(alias = "agent")]
+    Agents,
+    /// What is watched there
+    #[value(alias = "check")]
+    Checks,
+    /// What happened, the newest first
+    #[value(alias = "event")]
+    Events,
+    /// Ways to tell people
+    #[value(alias = "channel")]
+    Channels,
+    /// Who is told of what
+    #[value(alias = "route")]
+    Routes,
+    /// Planned maintenance
+    #[value(alias = "downtime")]
+    Downtimes,
+    /// Messages, the newest first
+    #[value(alias = "notification")]
+    Notifications,
+    /// Checks for many agents
+    #[value(alias = "template")]
+    Templates,
+    /// Who may do what
+    #[value(alias = "token")]
+    Tokens,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// The objects as the API gives them
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// The table, for a spreadsheet
+    Csv,
+    /// Names alone, one a line
+    Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// What to list
+    pub(crate) resource: Resource,
+    /// Only this one
+    pub(crate) name: Option<String>,
+    /// How to print it
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Output,
+    /// Only of this agent; for checks
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only with this status; for checks
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Only with this tag; for agents and checks
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// How many at most; events and notifications are many
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DescribeArgs {
+    /// What kind of object
+    pub(crate) resource: Resource,
+    /// Which one
+    pub(crate) name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyArgs {
+    /// A file or a folder of them, TOML or YAML; may be given more than once
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Remove what an earlier configuration of this name made, and these files do not say
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// The name that objects are marked with
+    #[arg(long, default_value = "apply")]
+    pub(crate) name: String,
+    /// Change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AckArgs {
+    /// The check
+    pub(crate) check: String,
+    /// Who does what about it
+    #[arg(short, long, required_unless_present = "remove")]
+    pub(crate) comment: Option<String>,
+    /// Keep it until the check is OK, even when the problem changes
+    #[arg(long)]
+    pub(crate) sticky: bool,
+    /// How long it counts, as 4h [default: until the problem is over]
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) span: Option<Millis>,
+    /// Take the acknowledgement back
+    #[arg(long, conflicts_with_all = ["comment", "sticky", "span"])]
+    pub(crate) remove: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DowntimeCommand {
+    /// Begin one now
+    Add {
+        /// For what, as agent=web-1 or tag=web; all of them must match
+        #[arg(short, long = "match", required = true, value_name = "MATCHER")]
+        matchers: Vec<String>,
+        /// How long, as 2h
+        #[arg(long = "for", value_name = "SPAN")]
+        span: Millis,
+        /// Why
+        #[arg(short, long, default_value = "")]
+        comment: String,
+    },
+    /// List them
+    List,
+    /// End one, by its number
+    Remove {
+        /// Its number, as 'downtime list' shows it
+        id: u64,
+    },
+    /// Run a command in a downtime, which ends with it; exits as the command does
+    Run {
+        /// For what, as agent=web-1 or tag=web; all of them must match
+        #[arg(short, long = "match", required = true, value_name = "MATCHER")]
+        matchers: Vec<String>,
+        /// When the downtime ends at the latest, whatever becomes of the command
+        #[arg(long, default_value = "4h", value_name = "SPAN")]
+        at_most: Millis,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EventsArgs {
+    /// Go on with what happens, until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only of this agent
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only of this check
+    #[arg(long)]
+    pub(crate) check: Option<String>,
+    /// Only of this type, as state or acknowledgement
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// How many of those that were
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HistoryArgs {
+    /// The check
+    pub(crate) check: String,
+    /// From how long ago, as 24h
+    #[arg(long, default_value = "24h", value_name = "SPAN")]
+    pub(crate) since: Millis,
+    /// How to print it
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Output,
+    /// How many at most, the newest first
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AvailabilityArgs {
+    /// The check
+    pub(crate) check: String,
+    /// From how long ago, as 30d
+    #[arg(long, default_value = "30d", value_name = "SPAN")]
+    pub(crate) since: Millis,
+    /// Leave time in downtimes out
+    #[arg(long)]
+    pub(crate) exclude_downtime: bool,
+}

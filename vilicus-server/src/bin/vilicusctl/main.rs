@@ -1,0 +1,69 @@
+//! The command line of operators: every verb is one file, speaks the REST API, and prints for people or for scripts.
+
+mod act;
+mod apply;
+mod args;
+mod client;
+mod describe;
+mod downtime;
+mod events;
+mod exit;
+mod get;
+mod history;
+mod login;
+mod names;
+mod print;
+mod status;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use self::args::{Args, Command};
+use self::client::Client;
+use self::exit::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let is_plugin = matches!(args.command, Command::Status);
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because("cannot start the runtime", &error))
+        .and_then(|runtime| runtime.block_on(run(args)));
+    match outcome {
+        Ok(code) => code,
+        // What cannot be asked is UNKNOWN, as plugins say it.
+        Err(failure) if is_plugin => failure.report_as(3),
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let server = args.server;
+    let connect = || Client::new(&server);
+    match args.command {
+        Command::Login => login::run(&server).await?,
+        Command::Status => return status::run(&connect()?).await,
+        Command::Get(asked) => get::run(&connect()?, &asked).await?,
+        Command::Describe(asked) => describe::run(&connect()?, &asked).await?,
+        Command::Apply(asked) => apply::run(&connect()?, &asked, asked.dry_run).await?,
+        Command::Diff(asked) => apply::run(&connect()?, &asked, true).await?,
+        Command::Ack(asked) => act::acknowledge(&connect()?, &asked).await?,
+        Command::Run { check } => act::run_now(&connect()?, &check).await?,
+        Command::TestChannel { channel } => act::test_channel(&connect()?, &channel).await?,
+        Command::Explain { check } => act::explain(&connect()?, &check).await?,
+        Command::Downtime { command } => return downtime::run(&connect()?, command).await,
+        Command::Events(asked) => events::run(&connect()?, &asked).await?,
+        Command::History(asked) => history::run(&connect()?, &asked).await?,
+        Command::Availability(asked) => history::availability(&connect()?, &asked).await?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "vilicusctl", &mut std::io::stdout());
+        }
+        Command::Man => clap_mangen::Man::new(Args::command())
+            .render(&mut std::io::stdout())
+            .map_err(|error| Failure::because("cannot write the man page", &error))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

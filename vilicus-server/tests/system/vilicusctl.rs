@@ -1,0 +1,206 @@
+//! The command line of operators, as they use it: against a real server, by what it prints and how it exits.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use crate::harness::process::clean_command;
+use crate::harness::{Process, Rest, Server, until};
+
+const TOKEN: &str = "a-token-for-the-command-line-of-operators";
+
+/// A shell on the operator's machine.
+struct Shell {
+    url: String,
+    home: std::path::PathBuf,
+}
+
+impl Shell {
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, &[("VILICUS_URL", &self.url), ("VILICUS_TOKEN", TOKEN)], "")
+    }
+
+    fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
+        let mut command = clean_command(Path::new(env!("CARGO_BIN_EXE_vilicusctl")), &self.home);
+        command.args(arguments).envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// What a command prints that must go well.
+    fn well(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn fails(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", errors(&output));
+        errors(&output)
+    }
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+async fn server() -> (Server, Shell) {
+    let server = Server::new().env("VILICUS_ADMIN_TOKEN", TOKEN).start().await;
+    let home = server.folder().join("operator");
+    std::fs::create_dir(&home).unwrap();
+    let shell = Shell { url: server.url(), home };
+    (server, shell)
+}
+
+/// A file that declares one agent with one check, and a channel whose secret only the operator has.
+fn configuration(shell: &Shell) -> String {
+    let file = shell.home.join("site.toml");
+    std::fs::write(shell.home.join("secret"), "not-to-be-shown").unwrap();
+    let text = r#"
+        [[agent]]
+        name = "web-1"
+        tags = ["web"]
+        [[check]]
+        agent = "web-1"
+        name = "disk root"
+        kind = "cpu"
+        interval = "1h"
+        max_attempts = 1
+        [[channel]]
+        name = "hook"
+        kind = "webhook"
+        enabled = false
+        params = { url = "http://127.0.0.1:9/", secret = { file = "secret" } }
+    "#;
+    std::fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+async fn report(rest: &Rest, status: &str) {
+    let body = serde_json::json!({"status": status, "output": "by hand"});
+    rest.bearer(TOKEN).post("/api/v1/check/web-1%2Fdisk%20root/result/", &body).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_problem_is_seen_acknowledged_and_over() {
+    let (server, shell) = server().await;
+    let file = configuration(&shell);
+    assert!(shell.well(&["diff", "-f", &file]).contains("would be created 3"), "nothing is there yet");
+    assert!(shell.well(&["apply", "-f", &file]).contains("created 3, changed 0"));
+    assert!(shell.well(&["apply", "-f", &file]).contains("unchanged 3"), "again is the same");
+
+    report(&server.rest(), "OK").await;
+    report(&server.rest(), "CRITICAL").await;
+    let status = shell.run(&["status"]);
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert_eq!(status.status.code(), Some(2), "{text}{}", errors(&status));
+    assert!(
+        text.contains("1 CRITICAL") && text.contains("web-1/disk root") && text.contains("by hand"),
+        "{text}"
+    );
+
+    assert!(shell.fails(&["ack", "web-1/disk root"], 2).contains("--comment"));
+    assert!(shell.well(&["ack", "web-1/disk root", "-c", "cleaning up"]).contains("--remove"));
+    let listed = shell.well(&["get", "checks", "--agent", "web-1", "--status", "critical"]);
+    assert!(listed.contains("acknowledged"), "{listed}");
+    let described = shell.well(&["describe", "check", "web-1/disk root"]);
+    assert!(
+        described.contains("cleaning up") && described.contains("web-1 / disk root is CRITICAL"),
+        "{described}"
+    );
+    assert!(shell.well(&["explain", "web-1/disk root"]).contains("CRITICAL"));
+    shell.well(&["ack", "web-1/disk root", "--remove"]);
+
+    report(&server.rest(), "OK").await;
+    let history = shell.well(&["history", "web-1/disk root", "-o", "csv"]);
+    assert_eq!(history.lines().next(), Some("time,status,metrics,output"));
+    assert_eq!(history.lines().count(), 4, "{history}");
+    assert!(shell.well(&["availability", "web-1/disk root"]).contains("critical"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downtime_lasts_as_long_as_its_command() {
+    let (_server, shell) = server().await;
+    shell.well(&["apply", "-f", &configuration(&shell)]);
+    let ctl = env!("CARGO_BIN_EXE_vilicusctl");
+    let seen = format!("{ctl} get downtimes -o json; exit 7");
+    let output = shell.run(&["downtime", "run", "-m", "tag=web", "--", "sh", "-c", &seen]);
+    assert_eq!(output.status.code(), Some(7), "it exits as the command does: {}", errors(&output));
+    let during: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(during[0]["active"], true);
+    assert_eq!(shell.well(&["get", "downtimes", "-o", "name"]), "", "it is over");
+
+    let said = shell.well(&["downtime", "add", "-m", "agent=web-1", "--for", "2h", "-c", "new disk"]);
+    assert!(shell.well(&["downtime", "list"]).contains("new disk"));
+    let undo: Vec<&str> = said.trim().rsplit_once("vilicusctl ").unwrap().1.split(' ').collect();
+    shell.well(&undo);
+    assert_eq!(shell.well(&["get", "downtimes", "-o", "name"]), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_printed_for_people_and_for_scripts() {
+    let (_server, shell) = server().await;
+    shell.well(&["apply", "-f", &configuration(&shell)]);
+    assert_eq!(shell.well(&["get", "agents", "-o", "name"]), "web-1\n");
+    let names = shell.well(&["get", "checks", "-o", "name"]);
+    assert!(names.lines().any(|name| name == "web-1/disk root"), "{names}");
+    assert!(names.lines().all(|name| !name.starts_with('/')), "each agent has its name: {names}");
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.well(&["get", "channels", "-o", "json"])).unwrap();
+    assert_eq!(json[0]["params"]["secret"], "***");
+    assert!(shell.well(&["get", "agent", "web-1", "-o", "yaml"]).contains("name: web-1"));
+    for list in ["events", "routes", "notifications", "templates", "tokens"] {
+        shell.well(&["get", list]);
+    }
+    assert!(shell.fails(&["get", "agents", "web-9"], 1).contains("no agent 'web-9'"));
+    assert!(shell.fails(&["get", "chekcs"], 2).contains("checks"), "typos are answered");
+    assert!(shell.fails(&["test-channel", "hook"], 1).contains("did not deliver"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_kept_for_its_server_alone() {
+    let (server, shell) = server().await;
+    let url = server.url();
+    let login = |token: &str| shell.run_with(&["login", "--url", &url], &[], token);
+    let refused = login("mistyped\n");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(errors(&refused).contains("does not take the token"), "{}", errors(&refused));
+    assert!(login(&format!("{TOKEN}\n")).status.success());
+    let kept = std::fs::metadata(shell.home.join(".config/vilicus/ctl.toml")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&kept.permissions()) & 0o777, 0o600);
+
+    assert!(shell.run_with(&["get", "agents"], &[], "").status.success());
+    let elsewhere = shell.run_with(&["get", "agents"], &[("VILICUS_URL", "http://127.0.0.1:9")], "");
+    assert!(errors(&elsewhere).contains("no token"), "{}", errors(&elsewhere));
+    let nobody = shell.run_with(&["status", "--url", "http://127.0.0.1:9"], &[("VILICUS_TOKEN", TOKEN)], "");
+    assert_eq!(nobody.status.code(), Some(3), "a plugin that cannot know says UNKNOWN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_followed_over_a_restart() {
+    let (mut server, shell) = server().await;
+    shell.well(&["apply", "-f", &configuration(&shell)]);
+    let events = shell.well(&["events", "-n", "100"]);
+    assert!(events.contains("created check 'disk root'"), "{events}");
+
+    let mut command = clean_command(Path::new(env!("CARGO_BIN_EXE_vilicusctl")), &shell.home);
+    command.args(["events", "-f", "-n", "0", "--type", "state"]);
+    command.env("VILICUS_URL", &shell.url).env("VILICUS_TOKEN", TOKEN);
+    let mut follower = Process::start("follower", command, &shell.home);
+    report(&server.rest(), "OK").await;
+    see(&follower, "disk root is OK").await;
+    server.kill();
+    server.start_again().await;
+    report(&server.rest(), "CRITICAL").await;
+    see(&follower, "disk root is CRITICAL").await;
+    assert_eq!(follower.output().matches("disk root is OK").count(), 1, "{}", follower.output());
+    follower.kill();
+}
+
+async fn see(follower: &Process, text: &str) {
+    until(text, Duration::from_secs(60), async || follower.output().contains(text).then_some(())).await;
+}
