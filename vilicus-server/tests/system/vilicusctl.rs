@@ -120,6 +120,18 @@ async fn a_problem_is_seen_acknowledged_and_over() {
     assert_eq!(history.lines().next(), Some("time,status,metrics,output"));
     assert_eq!(history.lines().count(), 4, "{history}");
     assert!(shell.well(&["availability", "web-1/disk root"]).contains("critical"));
+    let replayed = shell.well(&["replay", "web-1/disk root", "--since", "1h", "--max-attempts", "5"]);
+    assert!(
+        replayed.contains("3 results judged again") && replayed.contains("would be sent: 0"),
+        "{replayed}"
+    );
+    assert!(shell.fails(&["replay", "web-1/disk root", "-w", "x=1:2:3"], 1).contains("refused"));
+    assert!(shell.fails(&["history", "web-1/disk root", "--plot"], 1).contains("nothing was measured"));
+    let measured =
+        serde_json::json!({"status": "OK", "metrics": [{"name": "usage", "value": 41.5, "unit": "%"}]});
+    let path = "/api/v1/check/web-1%2Fdisk%20root/result/";
+    server.rest().bearer(TOKEN).post(path, &measured).await.expect(201);
+    assert!(shell.well(&["history", "web-1/disk root", "--plot"]).contains("usage in %"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +190,21 @@ async fn a_login_is_kept_for_its_server_alone() {
     assert!(errors(&elsewhere).contains("no token"), "{}", errors(&elsewhere));
     let nobody = shell.run_with(&["status", "--url", "http://127.0.0.1:9"], &[("VILICUS_TOKEN", TOKEN)], "");
     assert_eq!(nobody.status.code(), Some(3), "a plugin that cannot know says UNKNOWN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_and_taken_back() {
+    let (_server, shell) = server().await;
+    let token = shell.well(&["token", "create", "screen", "--role", "viewer", "--expires", "30d"]);
+    let as_viewer = |arguments: &[&str]| {
+        shell.run_with(arguments, &[("VILICUS_URL", &shell.url), ("VILICUS_TOKEN", token.trim())], "")
+    };
+    assert!(as_viewer(&["status"]).status.success());
+    let refused = as_viewer(&["token", "create", "more", "--role", "admin"]);
+    assert_eq!(refused.status.code(), Some(1), "a viewer makes no tokens");
+    assert!(shell.well(&["get", "tokens"]).contains("screen"));
+    shell.well(&["token", "revoke", "screen"]);
+    assert_eq!(as_viewer(&["status"]).status.code(), Some(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

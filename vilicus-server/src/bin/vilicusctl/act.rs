@@ -1,7 +1,7 @@
 //! What is done to one check or channel: acknowledge, run now, explain, test.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use vilicus_server::clock::{Clock as _, SystemClock};
 
 use crate::args::{AckArgs, Resource};
@@ -39,18 +39,14 @@ pub(crate) async fn explain(client: &Client, check: &str) -> Result<(), Failure>
     let told = client.get(&format!("{}explain/", path_of(Resource::Checks, check))).await?;
     let mut out = format!("{}\n", text(&told["verdict"]));
     for gate in told["gates"].as_array().into_iter().flatten() {
-        let verdict = text(first_of(gate, &["verdict", "passed", "open"]));
-        out +=
-            &format!("  {}: {verdict}  {}\n", text(first_of(gate, &["gate", "name"])), text(&gate["reason"]));
+        let mark = if gate["passed"] == true { "passed" } else { "held" };
+        out += &format!("  {mark:<6}  {:<20}  {}\n", text(&gate["gate"]), text(&gate["why"]));
     }
-    if !told["next"].is_null() {
-        out += &format!("next: {}\n", text(&told["next"]));
+    let next = &told["next"];
+    if !next.is_null() {
+        out += &format!("next: {} at {}\n", text(&next["reason"]), text(&next["at"]));
     }
     print::write(&out)
-}
-
-fn first_of<'a>(object: &'a Value, names: &[&str]) -> &'a Value {
-    names.iter().map(|name| &object[name]).find(|value| !value.is_null()).unwrap_or(&Value::Null)
 }
 
 /// Sends a test through a channel; one that is not delivered is a failure.

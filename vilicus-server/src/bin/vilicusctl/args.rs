@@ -74,6 +74,13 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show how long a check was in each state
     Availability(AvailabilityArgs),
+    /// Judge stored results again: what would other thresholds have sent?
+    Replay(ReplayArgs),
+    /// Make tokens, and take them back
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -256,6 +263,9 @@ pub(crate) struct HistoryArgs {
     /// From how long ago, as 24h
     #[arg(long, default_value = "24h", value_name = "SPAN")]
     pub(crate) since: Millis,
+    /// Draw a metric instead: the named one, or the first
+    #[arg(long, value_name = "METRIC", num_args = 0..=1, conflicts_with_all = ["output", "limit"])]
+    pub(crate) plot: Option<Option<String>>,
     /// How to print it
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Output,
@@ -274,4 +284,48 @@ pub(crate) struct AvailabilityArgs {
     /// Leave time in downtimes out
     #[arg(long)]
     pub(crate) exclude_downtime: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The check
+    pub(crate) check: String,
+    /// WARNING outside of this range; METRIC= can be left out when one has thresholds
+    #[arg(short, long, value_name = "[METRIC=]RANGE")]
+    pub(crate) warning: Vec<String>,
+    /// CRITICAL outside of this range
+    #[arg(short, long, value_name = "[METRIC=]RANGE")]
+    pub(crate) critical: Vec<String>,
+    /// Only when it lasts so long, as 5m
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) span: Option<Millis>,
+    /// After so many bad results in a row
+    #[arg(long, value_name = "N")]
+    pub(crate) max_attempts: Option<u32>,
+    /// From how long ago, as 30d
+    #[arg(long, default_value = "30d", value_name = "SPAN")]
+    pub(crate) since: Millis,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it: it is shown this once
+    Create {
+        /// Its name
+        name: String,
+        /// What its holder may do: viewer, operator, admin or enroll
+        #[arg(long)]
+        role: String,
+        /// How long it works, as 30d [default: without end]
+        #[arg(long, value_name = "SPAN")]
+        expires: Option<Millis>,
+        /// How many agents it enrols [default: any number]
+        #[arg(long, value_name = "N")]
+        uses: Option<u32>,
+    },
+    /// Take one back
+    Revoke {
+        /// Its name
+        name: String,
+    },
 }

@@ -6,6 +6,7 @@ use vilicus_server::clock::{Clock as _, SystemClock};
 use crate::args::{AvailabilityArgs, HistoryArgs};
 use crate::client::{Client, encoded};
 use crate::exit::Failure;
+use crate::plot;
 use crate::print::{self, Rows};
 use crate::words::text;
 
@@ -13,6 +14,10 @@ use crate::words::text;
 pub(crate) async fn run(client: &Client, asked: &HistoryArgs) -> Result<(), Failure> {
     let since = SystemClock::new().now().before(asked.since).as_millis();
     let path = format!("/api/v1/check_history/?check={}&since={since}", encoded(&asked.check));
+    if let Some(metric) = &asked.plot {
+        let rollups = client.list(&format!("{path}&resolution=auto"), usize::MAX).await?;
+        return print::write(&plot::draw(&rollups, metric.as_deref())?);
+    }
     let results = client.list(&path, asked.limit).await?;
     let names: Vec<String> = results.iter().map(|result| text(&result["resource_uri"])).collect();
     let rows = results.iter().map(row).collect();

@@ -12,8 +12,11 @@ mod get;
 mod history;
 mod login;
 mod names;
+mod plot;
 mod print;
+mod replay;
 mod status;
+mod token;
 mod words;
 
 use std::process::ExitCode;
@@ -58,6 +61,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Events(asked) => events::run(&connect()?, &asked).await?,
         Command::History(asked) => history::run(&connect()?, &asked).await?,
         Command::Availability(asked) => history::availability(&connect()?, &asked).await?,
+        Command::Replay(asked) => replay::run(&connect()?, &asked).await?,
+        Command::Token { command } => token::run(&connect()?, command).await?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "vilicusctl", &mut std::io::stdout());
         }
