@@ -188,6 +188,8 @@ async fn a_login_is_kept_for_its_server_alone() {
     assert!(shell.run_with(&["get", "agents"], &[], "").status.success());
     let elsewhere = shell.run_with(&["get", "agents"], &[("VILICUS_URL", "http://127.0.0.1:9")], "");
     assert!(errors(&elsewhere).contains("no token"), "{}", errors(&elsewhere));
+    let nowhere = shell.run_with(&["get", "agents", "--url", "web"], &[("VILICUS_TOKEN", TOKEN)], "");
+    assert!(errors(&nowhere).contains("no address"), "{}", errors(&nowhere));
     let nobody = shell.run_with(&["status", "--url", "http://127.0.0.1:9"], &[("VILICUS_TOKEN", TOKEN)], "");
     assert_eq!(nobody.status.code(), Some(3), "a plugin that cannot know says UNKNOWN");
 }

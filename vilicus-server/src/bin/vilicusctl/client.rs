@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use url::Url;
 use vilicus_server::outbound::OutboundPolicy;
 use vilicus_server::settings::SecretSource;
 
@@ -39,7 +40,9 @@ impl Client {
             .transpose()
             .map_err(|error| Failure::because("cannot read the token", &error))?;
         let kept = login::kept()?;
-        let same = |kept: &Login| server.url.as_ref().is_none_or(|url| same_server(url, &kept.url));
+        // An empty variable says nothing, as everywhere.
+        let named = server.url.clone().filter(|url| !url.is_empty());
+        let same = |kept: &Login| named.as_ref().is_none_or(|url| same_server(url, &kept.url));
         // A token is shown to the server that it was kept for, and to no other.
         let token = match (said, kept.as_ref().filter(|kept| same(kept))) {
             (Some(said), _) => said.expose().to_owned(),
@@ -49,7 +52,7 @@ impl Client {
                 return Err(Failure::new(text));
             }
         };
-        let url = server.url.clone().or_else(|| kept.as_ref().map(|kept| kept.url.clone()));
+        let url = named.clone().or_else(|| kept.as_ref().map(|kept| kept.url.clone()));
         let ca_file = server.ca_file.clone().or_else(|| kept.and_then(|kept| kept.ca_file));
         Self::with(&Login { url: url.unwrap_or_else(|| DEFAULT_URL.to_owned()), token, ca_file })
     }
@@ -60,7 +63,10 @@ impl Client {
         let http = OutboundPolicy::default().trusting(roots).http_client();
         let http = http.map_err(|error| Failure::because("cannot speak HTTP", &error))?;
         let url = login.url.trim_end_matches('/').to_owned();
-        Ok(Self { http, url, token: login.token.clone().into() })
+        if Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            return Ok(Self { http, url, token: login.token.clone().into() });
+        }
+        Err(Failure::new(format!("'{url}' is no address of a server; say it as https://vilicus.example.org")))
     }
 
     /// Where it is.

@@ -66,9 +66,12 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "vilicusctl", &mut std::io::stdout());
         }
-        Command::Man => clap_mangen::Man::new(Args::command())
-            .render(&mut std::io::stdout())
-            .map_err(|error| Failure::because("cannot write the man page", &error))?,
+        Command::Man => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Args::command()).render(&mut page);
+            rendered.map_err(|error| Failure::because("cannot make the man page", &error))?;
+            print::write(&String::from_utf8_lossy(&page))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,9 @@ use crate::words::text;
 /// The size of the chart, in dots: a line of text is four of them high, and a letter two wide.
 const SIZE: (u32, u32) = (140, 48);
 
+/// What time is counted in, and its milliseconds.
+const UNITS: [(&str, f64); 3] = [("minutes", 60_000.0), ("hours", 3_600_000.0), ("days", 86_400_000.0)];
+
 /// Draws one metric of rolled-up results: the named one, or the first that there is.
 pub(crate) fn draw(rollups: &[Value], wanted: Option<&str>) -> Result<String, Failure> {
     let names = names(rollups);
@@ -19,16 +22,18 @@ pub(crate) fn draw(rollups: &[Value], wanted: Option<&str>) -> Result<String, Fa
     let (Some(begin), Some(end)) = (points.first(), points.last()) else {
         return Err(Failure::new(format!("there is no metric '{name}'; there are: {}", names.join(", "))));
     };
-    let (begin, hours) = (begin.0, ((end.0 - begin.0) / 3_600_000.0).max(0.01));
+    let (begin, span) = (begin.0, end.0 - begin.0);
+    let (unit, millis) = UNITS.into_iter().rfind(|(_, millis)| span > 2.0 * millis).unwrap_or(UNITS[0]);
     let dots: Vec<(f32, f32)> =
-        points.iter().map(|(at, value)| (((at - begin) / 3_600_000.0) as f32, *value as f32)).collect();
+        points.iter().map(|(at, value)| (((at - begin) / millis) as f32, *value as f32)).collect();
     let shape = Shape::Lines(&dots);
-    let mut chart = Chart::new(SIZE.0, SIZE.1, 0.0, hours as f32);
+    // A chart of one point has a width, too.
+    let mut chart = Chart::new(SIZE.0, SIZE.1, 0.0, (span / millis).max(0.1) as f32);
     let chart = chart.lineplot(&shape);
     chart.axis();
     chart.figures();
     let from = Timestamp::from_millis(begin as i64);
-    Ok(format!("{name}{}, hours since {from}\n{chart}\n", unit(rollups, name)))
+    Ok(format!("{name}{}, {unit} since {from}\n{chart}\n", unit_of(rollups, name)))
 }
 
 fn metrics(rollup: &Value) -> impl Iterator<Item = &Value> {
@@ -51,7 +56,7 @@ fn point(rollup: &Value, name: &str) -> Option<(f64, f64)> {
     Some((at.as_millis() as f64, metric["avg"].as_f64()?))
 }
 
-fn unit(rollups: &[Value], name: &str) -> String {
+fn unit_of(rollups: &[Value], name: &str) -> String {
     let metric = rollups.iter().flat_map(metrics).find(|metric| metric["name"] == name);
     let unit = metric.map(|metric| text(&metric["unit"])).unwrap_or_default();
     if unit.is_empty() { unit } else { format!(" in {unit}") }
@@ -73,7 +78,7 @@ mod tests {
     #[test]
     fn a_metric_is_drawn_with_its_bounds() {
         let drawn = draw(&rollups(), None).unwrap();
-        assert!(drawn.starts_with("usage in %, hours since 2026-"), "{drawn}");
+        assert!(drawn.starts_with("usage in %, minutes since 2026-"), "{drawn}");
         assert!(drawn.contains("99.0") && drawn.contains("40.0"), "{drawn}");
     }
 
