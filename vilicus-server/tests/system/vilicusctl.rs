@@ -92,6 +92,10 @@ async fn a_problem_is_seen_acknowledged_and_over() {
     assert!(shell.well(&["diff", "-f", &file]).contains("would be created 3"), "nothing is there yet");
     assert!(shell.well(&["apply", "-f", &file]).contains("created 3, changed 0"));
     assert!(shell.well(&["apply", "-f", &file]).contains("unchanged 3"), "again is the same");
+    let other = shell.home.join("other.toml");
+    std::fs::write(&other, std::fs::read_to_string(&file).unwrap().replace("\"1h\"", "\"2h\"")).unwrap();
+    let diff = shell.well(&["diff", "-f", &other.display().to_string()]);
+    assert!(diff.contains("~ check web-1/disk root") && diff.contains(r#"interval: "1h" → "2h""#), "{diff}");
 
     report(&server.rest(), "OK").await;
     report(&server.rest(), "CRITICAL").await;

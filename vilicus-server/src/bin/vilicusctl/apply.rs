@@ -26,7 +26,8 @@ fn said(report: &Value) -> String {
     let mut out = String::new();
     for (table, sign) in [("create", '+'), ("update", '~'), ("delete", '-')] {
         for line in report[table].as_array().into_iter().flatten() {
-            out += &format!("{sign} {} {}\n", text(&line["resource"]), text(&line["name"]));
+            let adopted = if line["adopted"] == true { " (taken over)" } else { "" };
+            out += &format!("{sign} {} {}{adopted}\n", text(&line["resource"]), text(&line["name"]));
             for change in line["changes"].as_array().into_iter().flatten() {
                 let (field, from, to) = (&change["field"], &change["from"], &change["to"]);
                 out += &format!("    {}: {from} → {to}\n", text(field));

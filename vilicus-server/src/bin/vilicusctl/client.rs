@@ -200,8 +200,7 @@ fn refused(url: &str, path: &str, status: StatusCode, body: &[u8]) -> Failure {
     let mistakes = problem["errors"].as_array().into_iter().flatten();
     let lines: Vec<String> = mistakes
         .filter_map(|mistake| {
-            let place = mistake["pointer"].as_str().or_else(|| mistake["location"].as_str());
-            Some(format!("{}: {}", place.unwrap_or("?"), mistake["detail"].as_str()?))
+            Some(format!("{}: {}", mistake["pointer"].as_str()?, mistake["detail"].as_str()?))
         })
         .collect();
     match lines.as_slice() {
