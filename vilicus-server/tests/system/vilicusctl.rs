@@ -150,6 +150,14 @@ async fn a_downtime_lasts_as_long_as_its_command() {
     assert_eq!(during[0]["active"], true);
     assert_eq!(shell.well(&["get", "downtimes", "-o", "name"]), "", "it is over");
 
+    let mut command = clean_command(Path::new(ctl), &shell.home);
+    command.args(["downtime", "run", "-m", "tag=web", "--", "sh", "-c", "echo begun; exec sleep 600"]);
+    command.env("VILICUS_URL", &shell.url).env("VILICUS_TOKEN", TOKEN);
+    let mut stopped = Process::start("deployment", command, &shell.home);
+    see(&stopped, "begun").await;
+    assert_eq!(stopped.terminate().await.code(), Some(128 + 15), "the command was ended, too");
+    assert_eq!(shell.well(&["get", "downtimes", "-o", "name"]), "", "it ends with a command that is stopped");
+
     let said = shell.well(&["downtime", "add", "-m", "agent=web-1", "--for", "2h", "-c", "new disk"]);
     assert!(shell.well(&["downtime", "list"]).contains("new disk"));
     let undo: Vec<&str> = said.trim().rsplit_once("vilicusctl ").unwrap().1.split(' ').collect();

@@ -1,10 +1,13 @@
 //! `downtime`: planned maintenance, also for as long as a command runs.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use vilicus_core::Millis;
 use vilicus_server::clock::{Clock as _, SystemClock};
 
@@ -66,7 +69,7 @@ async fn during(
         return Err(Failure::new("say the command after --, as in: -- ./deploy.sh"));
     };
     let id = begin(client, matchers, at_most, &command.join(" ")).await?;
-    let status = tokio::process::Command::new(program).args(arguments).status().await;
+    let status = outcome(tokio::process::Command::new(program).args(arguments)).await;
     // The command's own outcome is told even when the downtime can't be ended.
     if let Err(failure) = end(client, id).await {
         eprintln!("downtime {id} is not ended; it ends by itself after {at_most}");
@@ -76,4 +79,22 @@ async fn during(
     // As shells say it: 128 and the signal.
     let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Runs a command to its end. An interrupt reaches the command from the terminal, and a request to end is passed on;
+/// neither ends this program, for the downtime would outlive it.
+async fn outcome(command: &mut tokio::process::Command) -> io::Result<ExitStatus> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut child = command.spawn()?;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status,
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {
+                let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+                id.map_or(Ok(()), |id| kill_process(id, Signal::TERM))?;
+            }
+        }
+    }
 }
