@@ -405,7 +405,7 @@ impl Builder {
             }),
         };
         let counters = state.counters().clone();
-        let dashboard = Dashboard { api: state.clone(), public_url: parts.public_url.clone() };
+        let dashboard = Dashboard::new(state.clone(), parts.public_url.clone());
         let pages = dashboard::router(dashboard)
             .merge(health::router(vitals.clone()))
             .merge(metrics::router(metrics))

@@ -12,7 +12,7 @@ use vilicus_core::result::error_chain;
 use vilicus_store::inventory::{Role, Token, TokenPurpose};
 use vilicus_store::{Change, Input};
 
-use super::{Dashboard, render};
+use super::{Dashboard, form, render};
 use crate::http::auth::{self, authenticate};
 use crate::http::{Peer, Problem};
 use crate::tokens::{self, TokenError};
@@ -24,6 +24,8 @@ const LONGEST_TOKEN: usize = 500;
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     problem: Option<&'a str>,
+    /// Where they wanted to go.
+    next: &'a str,
 }
 
 /// What a login link carries.
@@ -36,11 +38,15 @@ pub(super) struct Link {
 #[derive(Deserialize)]
 pub(super) struct Shown {
     token: String,
+    /// Where they wanted to go.
+    #[serde(default)]
+    next: String,
 }
 
 /// The page that asks for a token.
-pub(super) fn ask(status: StatusCode, problem: Option<&str>) -> Response {
-    render(status, &LoginPage { problem })
+pub(super) fn ask(status: StatusCode, problem: Option<&str>, next: &str) -> Response {
+    let next = if form::is_here(next) { next } else { "/" };
+    render(status, &LoginPage { problem, next })
 }
 
 /// `GET /login`: the form, or with `?code=` the end of a login link.
@@ -51,8 +57,8 @@ pub(super) async fn page(
 ) -> Response {
     // A HEAD is somebody's preview of the link and must not use it up.
     match link.code.filter(|_| parts.method == Method::GET) {
-        Some(code) => enter(&dashboard, &parts, &code, &[TokenPurpose::Login]).await,
-        None => ask(StatusCode::OK, None),
+        Some(code) => enter(&dashboard, &parts, &code, &[TokenPurpose::Login], "/").await,
+        None => ask(StatusCode::OK, None, "/"),
     }
 }
 
@@ -60,12 +66,17 @@ pub(super) async fn page(
 pub(super) async fn by_token(
     State(dashboard): State<Dashboard>,
     parts: Parts,
-    form: Form<Shown>,
+    shown: Form<Shown>,
 ) -> Response {
     if comes_from_elsewhere(&parts.headers) {
-        return ask(StatusCode::FORBIDDEN, Some("The form was sent by another page. Log in here."));
+        return ask(
+            StatusCode::FORBIDDEN,
+            Some("The form was sent by another page. Log in here."),
+            &shown.next,
+        );
     }
-    enter(&dashboard, &parts, form.token.trim(), &[TokenPurpose::Api, TokenPurpose::Login]).await
+    enter(&dashboard, &parts, shown.token.trim(), &[TokenPurpose::Api, TokenPurpose::Login], &shown.next)
+        .await
 }
 
 /// A browser always says where a form comes from; what says nothing is no browser, and nobody's session is at stake.
@@ -74,17 +85,23 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     says && !auth::is_same_origin(headers)
 }
 
-async fn enter(dashboard: &Dashboard, parts: &Parts, shown: &str, purposes: &[TokenPurpose]) -> Response {
+async fn enter(
+    dashboard: &Dashboard,
+    parts: &Parts,
+    shown: &str,
+    purposes: &[TokenPurpose],
+    next: &str,
+) -> Response {
     let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer::LOCAL);
     let shown: SecretString = shown.chars().take(LONGEST_TOKEN).collect::<String>().into();
     match auth::take_token(&dashboard.api, peer, &shown, purposes).await {
-        Ok(token) if token.role >= Role::Viewer => begin(dashboard, &token, peer).await,
-        Ok(_) => ask(StatusCode::FORBIDDEN, Some("This token may not look at the dashboard.")),
-        Err(refused) => refuse(refused, purposes == [TokenPurpose::Login]),
+        Ok(token) if token.role >= Role::Viewer => begin(dashboard, &token, peer, next).await,
+        Ok(_) => ask(StatusCode::FORBIDDEN, Some("This token may not look at the dashboard."), next),
+        Err(refused) => refuse(refused, purposes == [TokenPurpose::Login], next),
     }
 }
 
-fn refuse(problem: Problem, by_link: bool) -> Response {
+fn refuse(problem: Problem, by_link: bool, next: &str) -> Response {
     let refused = problem.into_response();
     let words = match refused.status() {
         StatusCode::UNAUTHORIZED if by_link => {
@@ -94,23 +111,28 @@ fn refuse(problem: Problem, by_link: bool) -> Response {
         StatusCode::TOO_MANY_REQUESTS => "Too many tokens from this address were not valid. Wait a minute.",
         _ => "The store cannot be read now. Try again.",
     };
-    let mut response = ask(refused.status(), Some(words));
+    let mut response = ask(refused.status(), Some(words), next);
     if let Some(wait) = refused.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
     }
     response
 }
 
-async fn begin(dashboard: &Dashboard, token: &Token, peer: Peer) -> Response {
+async fn begin(dashboard: &Dashboard, token: &Token, peer: Peer, next: &str) -> Response {
     let (store, now) = (dashboard.api.store(), dashboard.api.clock().now());
     let session = match tokens::begin_session(store.as_ref(), dashboard.api.random(), token, now).await {
         Ok(session) => session,
         Err(error) => {
             tracing::warn!(error = error_chain(&error), token = token.name, "no session could be begun");
-            return ask(StatusCode::SERVICE_UNAVAILABLE, Some("No session could be begun now. Try again."));
+            return ask(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some("No session could be begun now. Try again."),
+                next,
+            );
         }
     };
-    let mut response = Redirect::to("/").into_response();
+    let next = if form::is_here(next) { next } else { "/" };
+    let mut response = Redirect::to(next).into_response();
     if let Some(cookie) = auth::begin_session(&session, peer.secure) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }

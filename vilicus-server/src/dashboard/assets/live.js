@@ -1,9 +1,11 @@
-// Keeps the page fresh: fetches it anew every few seconds and puts its content in place.
-// Without this script the page works as well; it just stands still.
+// Keeps the page fresh: when something happened, and every few seconds anyway, it fetches the page anew and puts the
+// parts that live in place. Without this script the page works as well; it just stands still.
 "use strict";
 (() => {
   const every = 5000;
+  const atMost = 1000;
   let fresh = performance.now();
+  let waiting = null;
 
   // Read aloud by screen readers, so only what is news is said.
   const say = (text) => {
@@ -11,55 +13,79 @@
     if (place && place.textContent !== text) place.textContent = text;
   };
 
-  // Someone marks text here: it must not be taken away while they copy it.
-  const marked = () => {
+  // Someone marks text or writes here: it must not be taken away meanwhile.
+  const inUse = (part) => {
     const selection = document.getSelection();
-    return selection && !selection.isCollapsed && document.getElementById("content").contains(selection.anchorNode);
-  };
-
-  // How to find the focused thing again among new nodes.
-  const focused = () => {
+    if (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) return true;
     const active = document.activeElement;
-    if (!active || !document.getElementById("content").contains(active)) return null;
-    if (active.matches("a[href]")) return `#content a[href="${CSS.escape(active.getAttribute("href"))}"]`;
-    const place = active.closest("[id]");
-    return place && `#${CSS.escape(place.id)} ${active.tagName}`;
+    return part.contains(active) && active.matches("input, select, textarea");
   };
 
-  const openOnes = () => new Set([...document.querySelectorAll("tr[id] details[open]")].map((d) => d.closest("tr").id));
+  // How to find a thing again among new nodes.
+  const placeOf = (element, part) => {
+    const owner = element.closest("[id], [data-check]");
+    const at = owner.dataset.check ? `[data-check="${CSS.escape(owner.dataset.check)}"]` : `#${CSS.escape(owner.id)}`;
+    const href = element.getAttribute("href");
+    return { selector: `${at} ${element.tagName}${href ? `[href="${CSS.escape(href)}"]` : ""}`, part: part.id };
+  };
+
+  const replace = (part, next) => {
+    const active = document.activeElement;
+    const focus = part.contains(active) && active !== part ? placeOf(active, part) : null;
+    const open = [...part.querySelectorAll("details[open]")].map((one) => placeOf(one, part));
+    part.replaceChildren(...next.childNodes);
+    for (const one of open) document.querySelector(one.selector)?.setAttribute("open", "");
+    if (focus) document.querySelector(focus.selector)?.focus({ preventScroll: true });
+  };
 
   const show = (html) => {
     const next = new DOMParser().parseFromString(html, "text/html");
-    const main = next.getElementById("content");
     // No content: it is the login page, for the session has ended.
-    if (!main) return location.reload();
-    const open = openOnes();
-    const focus = focused();
-    const headline = next.querySelector("h1").textContent;
-    const changed = headline !== document.querySelector("h1").textContent;
-    document.getElementById("content").replaceChildren(...main.childNodes);
+    if (!next.getElementById("content")) return location.reload();
+    const changed = next.title !== document.title;
+    for (const part of document.querySelectorAll("[data-live][id]")) {
+      const fresh = next.getElementById(part.id);
+      if (fresh && !inUse(part) && fresh.innerHTML !== part.innerHTML) replace(part, fresh);
+    }
     document.title = next.title;
-    say(changed ? headline : "");
-    if (focus) document.querySelector(focus)?.focus({ preventScroll: true });
-    for (const id of open) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
+    say(changed ? next.querySelector("h1").textContent : "");
+    document.body.classList.remove("stale");
   };
 
   const refresh = async () => {
-    if (document.hidden || marked()) return;
+    if (document.hidden || !document.querySelector("[data-live]")) return;
     try {
-      const answer = await fetch(location.pathname, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(every) });
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(every) });
       if (!answer.ok && answer.status !== 401) throw new Error(String(answer.status));
       show(await answer.text());
       fresh = performance.now();
     } catch {
-      say(`the server has not answered for ${Math.round((performance.now() - fresh) / 1000)} s`);
+      say(`Stale: the server has not answered for ${Math.round((performance.now() - fresh) / 1000)} s`);
+      document.body.classList.add("stale");
     }
   };
 
   const loop = async () => {
+    waiting = null;
     await refresh();
-    setTimeout(loop, every);
+    soon(every);
   };
-  setTimeout(loop, every);
-  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  const soon = (wait) => {
+    if (waiting && waiting.at <= performance.now() + wait) return;
+    if (waiting) clearTimeout(waiting.timer);
+    waiting = { at: performance.now() + wait, timer: setTimeout(loop, wait) };
+  };
+  soon(every);
+  document.addEventListener("visibilitychange", () => document.hidden || soon(0));
+
+  // What happens is told at once; only states change what pages show.
+  const listen = () => {
+    if (!document.querySelector("[data-live]")) return;
+    const check = document.querySelector("[data-stream]");
+    const stream = new EventSource(`/api/v1/event/stream/${check ? check.dataset.stream : ""}`);
+    const happened = () => soon(Math.max(100, fresh + atMost - performance.now()));
+    stream.onmessage = happened;
+    for (const type of ["state", "acknowledgement", "downtime", "flapping", "agent"]) stream.addEventListener(type, happened);
+  };
+  listen();
 })();

@@ -1,0 +1,65 @@
+//! What can be done with a check: each form asks the API, and leads back to the page with a way to undo.
+
+use axum::extract::Path;
+use axum::response::Response;
+use http::Method;
+use serde_json::json;
+
+use crate::dashboard::form::{self, Fields, after, back, field};
+use crate::dashboard::inside::Inside;
+
+fn home(id: u64) -> String {
+    format!("/check/{id}")
+}
+
+/// `POST /check/{id}/run`
+pub(in crate::dashboard) async fn run(inside: Inside, Path(id): Path<u64>, fields: Fields) -> Response {
+    let done = inside.send(Method::POST, &format!("/api/v1/check/{id}/run/"), None).await;
+    after(done, back(&fields, &home(id)), "run", id)
+}
+
+/// `POST /check/{id}/acknowledge`
+pub(in crate::dashboard) async fn acknowledge(
+    inside: Inside,
+    Path(id): Path<u64>,
+    fields: Fields,
+) -> Response {
+    let body = json!({
+        "comment": field(&fields, "comment").unwrap_or("seen"),
+        "sticky": fields.contains_key("sticky"),
+    });
+    let path = format!("/api/v1/check/{id}/acknowledge/");
+    let done = inside.send(Method::POST, &path, Some(&body)).await;
+    after(done, back(&fields, &home(id)), "acknowledged", id)
+}
+
+/// `POST /check/{id}/unacknowledge`
+pub(in crate::dashboard) async fn unacknowledge(
+    inside: Inside,
+    Path(id): Path<u64>,
+    fields: Fields,
+) -> Response {
+    let done = inside.send(Method::DELETE, &format!("/api/v1/check/{id}/acknowledge/"), None).await;
+    after(done, back(&fields, &home(id)), "unacknowledged", id)
+}
+
+/// `POST /check/{id}/on` and `…/off`
+pub(in crate::dashboard) async fn switch(
+    inside: Inside,
+    Path((id, to)): Path<(u64, String)>,
+    fields: Fields,
+) -> Response {
+    let on = to == "on";
+    let path = format!("/api/v1/check/{id}/");
+    let done = inside.send(Method::PATCH, &path, Some(&json!({ "enabled": on }))).await;
+    after(done, back(&fields, &home(id)), if on { "on" } else { "off" }, id)
+}
+
+/// `POST /check/{id}/remove`
+pub(in crate::dashboard) async fn remove(inside: Inside, Path(id): Path<u64>) -> Response {
+    let done = inside.send(Method::DELETE, &format!("/api/v1/check/{id}/"), None).await;
+    match done {
+        Ok(done) => after(Ok(done), "/", "removed", id),
+        Err(refused) => form::refuse(&refused, &home(id)),
+    }
+}
