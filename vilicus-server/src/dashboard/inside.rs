@@ -24,6 +24,7 @@ const CARRIED: [http::HeaderName; 5] = [
 ];
 
 /// The API as the caller of this page may use it.
+#[derive(Clone)]
 pub(super) struct Inside {
     api: Router,
     headers: HeaderMap,

@@ -18,7 +18,9 @@ mod login;
 mod notice;
 mod notification;
 mod overview;
+mod route;
 mod schema_form;
+mod token;
 mod visitor;
 mod wire;
 mod words;
@@ -63,6 +65,12 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/event", get(event::page))
         .route("/notification", get(notification::page))
         .route("/notification/{id}", get(notification::one))
+        .route("/route", get(route::page).post(route::create))
+        .route("/route/{id}", get(route::edit).post(route::change))
+        .route("/route/{id}/remove", post(route::remove))
+        .route("/token", get(token::page).post(token::create))
+        .route("/token/{id}/remove", post(token::remove))
+        .route("/downtime", get(downtime::page).post(downtime::create))
         .route("/downtime/{id}/remove", post(downtime::remove))
         .route("/login", get(login::page).post(login::by_token))
         .route("/login/link", post(login::link))
@@ -90,6 +98,8 @@ fn check_routes() -> Router<Dashboard> {
         .route("/check/{id}/unacknowledge", post(actions::unacknowledge))
         .route("/check/{id}/downtime", post(downtime::begin))
         .route("/check/{id}/switch/{to}", post(actions::switch))
+        .route("/check/new", get(check::edit::new).post(check::edit::create))
+        .route("/check/{id}/edit", get(check::edit::edit).post(check::edit::change))
         .route("/check/{id}/replay", get(check::replay::page))
         .route("/check/{id}/remove", post(actions::remove))
 }

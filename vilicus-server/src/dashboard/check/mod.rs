@@ -1,7 +1,9 @@
 //! The page of one check: what it is and why, what was measured, what happened, and what can be done.
 
 pub(super) mod actions;
+pub(super) mod edit;
 pub(super) mod replay;
+mod trial;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
