@@ -230,8 +230,9 @@ impl Filled {
 fn coming(schedule: &str, duration: Option<Millis>, now: Timestamp) -> Result<Vec<Window>, Refused> {
     let recurrence =
         Recurrence::parse(schedule, duration, None).map_err(|error| mistaken(&error.to_string()))?;
+    let first = recurrence.window_at(now).or_else(|| recurrence.next_window(now));
     let next = |last: &Window| recurrence.next_window(last.end.before(Millis::new(1)));
-    Ok(std::iter::successors(recurrence.next_window(now), next).take(PREVIEWED).collect())
+    Ok(std::iter::successors(first, next).take(PREVIEWED).collect())
 }
 
 fn span(text: &str) -> Result<Option<Millis>, Refused> {
@@ -293,8 +294,9 @@ mod tests {
         let windows = coming("Sun 02:00-04:00 Europe/Berlin", None, NOW).unwrap();
         assert_eq!(windows.len(), PREVIEWED);
         assert!(windows.windows(2).all(|pair| pair[0].end < pair[1].start));
-        let daily = coming("0 0 * * *", Some(Millis::from_hours(24)), NOW).unwrap();
-        assert!(!daily.is_empty(), "windows that touch are one that never ends");
+        let always = coming("0 0 * * *", Some(Millis::from_hours(24)), NOW).unwrap();
+        assert_eq!(always.len(), 1, "windows that touch are one");
+        assert!(always[0].start <= NOW, "what holds already is told, too");
         assert!(coming("soon", None, NOW).is_err());
     }
 

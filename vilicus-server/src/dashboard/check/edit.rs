@@ -214,7 +214,8 @@ impl Filled {
 
 impl Threshold {
     fn is_set(&self) -> bool {
-        !self.metric.is_empty() && !(self.warning.is_empty() && self.critical.is_empty())
+        let bounds = [&self.warning, &self.critical];
+        !self.metric.is_empty() && bounds.into_iter().any(|bound| !bound.is_empty())
     }
 }
 
