@@ -51,6 +51,7 @@ pub mod server;
 pub mod settings;
 mod templates;
 pub mod tokens;
+mod users;
 
 pub use clock::{Clock, SystemClock};
 pub use error::ServerError;

@@ -19,6 +19,17 @@ pub const LOCAL_TOKEN: &str = "local";
 pub const LOGIN_LINK_LIFE: Millis = Millis::from_hours(1);
 /// How long a browser stays logged in.
 pub const SESSION_LIFE: Millis = Millis::from_hours(7 * 24);
+/// What stands between whose session it is and its own number, in a session's name.
+const SESSION_OF: &str = " (session ";
+/// Whom a session is of that a login link began.
+const LINK: &str = "login link";
+
+/// Who is meant by the name of a session's token: the one who logged in.
+#[must_use]
+pub fn who_logged_in(session: &str) -> &str {
+    session.rsplit_once(SESSION_OF).map_or(session, |(who, _)| who)
+}
+
 /// Who the audit trail says it was.
 pub(crate) const BY: &str = "vilicus-server";
 
@@ -122,11 +133,12 @@ pub async fn begin_session(
     let text = fresh(random)?;
     let latest = now.after(SESSION_LIFE);
     let by_link = login.purpose == TokenPurpose::Login;
+    let who = if by_link { LINK } else { login.name.as_str() };
     let session = Token {
         purpose: TokenPurpose::Session,
         // A session does not outlive the token that it came from; a link's end is only that of the link.
         expires_at: Some(login.expires_at.filter(|_| !by_link).map_or(latest, |end| end.min(latest))),
-        ..new_token(format!("session-{}", hex(random, 8)?), login.role, &text, now)
+        ..new_token(format!("{who}{SESSION_OF}{})", hex(random, 8)?), login.role, &text, now)
     };
     let mut changes = vec![Change::CreateToken(Box::new(session))];
     if login.uses.is_some() {
@@ -145,7 +157,8 @@ pub async fn begin_session(
 /// The store can't read or write.
 pub async fn remove_expired(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
     let ended = |token: &&Arc<Token>| {
-        token.purpose != TokenPurpose::Api && token.expires_at.is_some_and(|end| end <= now)
+        matches!(token.purpose, TokenPurpose::Session | TokenPurpose::Login)
+            && token.expires_at.is_some_and(|end| end <= now)
     };
     let tokens = store.tokens().await?;
     let remove =

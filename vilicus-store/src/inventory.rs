@@ -368,7 +368,7 @@ pub struct Token {
     pub name: String,
     /// What its holder may do.
     pub role: Role,
-    /// The SHA-256 of its text.
+    /// The SHA-256 of its text; of a person what Argon2id makes of the password.
     pub hash: [u8; 32],
     /// The agent that it speaks for, when its role is `agent`.
     pub agent: Option<AgentId>,
@@ -398,6 +398,8 @@ pub enum TokenPurpose {
     Session,
     /// A one-time login link.
     Login,
+    /// A person, who shows a name and a password: what is kept in the place of the text's hash is made slowly of both.
+    Password,
 }
 
 impl fmt::Debug for Token {

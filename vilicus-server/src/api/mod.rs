@@ -49,6 +49,7 @@ mod state;
 pub(crate) mod template;
 pub(crate) mod template_body;
 mod token;
+mod user;
 
 use std::convert::Infallible;
 
@@ -120,6 +121,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(apply::routes())
         .merge(template::routes())
         .merge(token::routes())
+        .merge(user::routes())
         .merge(event::routes())
         .merge(event_stream::routes())
         .merge(availability::routes())

@@ -16,7 +16,12 @@ use super::{Dashboard, form, render};
 use crate::http::auth::{self, authenticate};
 use crate::http::{Peer, Problem};
 use crate::tokens::{self, TokenError};
+use crate::users;
 
+const USED_LINK: &str =
+    "This link was used already, or is older than an hour. Make another with: vilicus-server login-link";
+const WRONG_TOKEN: &str = "The token is not valid; it may be mistyped, expired or revoked.";
+const WRONG_PASSWORD: &str = "The name and the password do not belong together.";
 /// The longest token that is looked at.
 const LONGEST_TOKEN: usize = 500;
 
@@ -37,6 +42,11 @@ pub(super) struct Link {
 /// What the form sends.
 #[derive(Deserialize)]
 pub(super) struct Shown {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
     token: String,
     /// Where they wanted to go.
     #[serde(default)]
@@ -62,8 +72,8 @@ pub(super) async fn page(
     }
 }
 
-/// `POST /login`: someone shows a token.
-pub(super) async fn by_token(
+/// `POST /login`: someone shows a name and a password, or a token.
+pub(super) async fn by_form(
     State(dashboard): State<Dashboard>,
     parts: Parts,
     shown: Form<Shown>,
@@ -75,6 +85,9 @@ pub(super) async fn by_token(
             &shown.next,
         );
     }
+    if !shown.name.trim().is_empty() {
+        return by_password(&dashboard, &parts, &shown).await;
+    }
     enter(&dashboard, &parts, shown.token.trim(), &[TokenPurpose::Api, TokenPurpose::Login], &shown.next)
         .await
 }
@@ -83,6 +96,17 @@ pub(super) async fn by_token(
 fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     let says = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
     says && !auth::is_same_origin(headers)
+}
+
+async fn by_password(dashboard: &Dashboard, parts: &Parts, shown: &Shown) -> Response {
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer::LOCAL);
+    // What is longer is nobody's password; it is not worth the work.
+    let password: SecretString =
+        shown.password.chars().take(users::LONGEST_PASSWORD + 1).collect::<String>().into();
+    match users::log_in(&dashboard.api, peer, shown.name.trim(), &password).await {
+        Ok(user) => begin(dashboard, &user, peer, &shown.next).await,
+        Err(refused) => refuse(refused, WRONG_PASSWORD, &shown.next),
+    }
 }
 
 async fn enter(
@@ -97,18 +121,16 @@ async fn enter(
     match auth::take_token(&dashboard.api, peer, &shown, purposes).await {
         Ok(token) if token.role >= Role::Viewer => begin(dashboard, &token, peer, next).await,
         Ok(_) => ask(StatusCode::FORBIDDEN, Some("This token may not look at the dashboard."), next),
-        Err(refused) => refuse(refused, purposes == [TokenPurpose::Login], next),
+        Err(refused) if purposes == [TokenPurpose::Login] => refuse(refused, USED_LINK, next),
+        Err(refused) => refuse(refused, WRONG_TOKEN, next),
     }
 }
 
-fn refuse(problem: Problem, by_link: bool, next: &str) -> Response {
+fn refuse(problem: Problem, unauthorized: &str, next: &str) -> Response {
     let refused = problem.into_response();
     let words = match refused.status() {
-        StatusCode::UNAUTHORIZED if by_link => {
-            "This link was used already, or is older than an hour. Make another with: vilicus-server login-link"
-        }
-        StatusCode::UNAUTHORIZED => "The token is not valid; it may be mistyped, expired or revoked.",
-        StatusCode::TOO_MANY_REQUESTS => "Too many tokens from this address were not valid. Wait a minute.",
+        StatusCode::UNAUTHORIZED => unauthorized,
+        StatusCode::TOO_MANY_REQUESTS => "Too many attempts from this address have failed. Wait a minute.",
         _ => "The store cannot be read now. Try again.",
     };
     let mut response = ask(refused.status(), Some(words), next);
@@ -131,12 +153,23 @@ async fn begin(dashboard: &Dashboard, token: &Token, peer: Peer, next: &str) -> 
             );
         }
     };
-    let next = if form::is_here(next) { next } else { "/" };
+    let next = match first_steps(dashboard, token).await {
+        true => "/welcome",
+        false if form::is_here(next) => next,
+        false => "/",
+    };
     let mut response = Redirect::to(next).into_response();
     if let Some(cookie) = auth::begin_session(&session, peer.secure) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Whether it is an administrator's first time here: nobody can log in by name yet.
+async fn first_steps(dashboard: &Dashboard, token: &Token) -> bool {
+    let by_link = token.purpose == TokenPurpose::Login && token.role == Role::Admin;
+    // A store that cannot be read shows so on the next page.
+    by_link && !users::are_there_any(dashboard.api.store().as_ref()).await.unwrap_or(true)
 }
 
 /// `POST /logout`: the session ends, here and in the browser.

@@ -13,6 +13,7 @@ mod event;
 mod form;
 mod headers;
 mod history;
+mod host;
 mod inside;
 mod login;
 mod notice;
@@ -21,6 +22,7 @@ mod overview;
 mod route;
 mod schema_form;
 mod token;
+mod user;
 mod visitor;
 mod wire;
 mod words;
@@ -68,14 +70,22 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/route", get(route::page).post(route::create))
         .route("/route/{id}", get(route::edit).post(route::change))
         .route("/route/{id}/remove", post(route::remove))
+        .route("/user", get(user::page).post(user::create))
+        .route("/user/{id}", post(user::change))
+        .route("/user/{id}/remove", post(user::remove))
+        .route("/welcome", get(user::welcome).post(user::first))
+        .route("/host/new", get(host::page).post(host::invite))
+        .route("/host/waiting", get(host::waiting))
         .route("/token", get(token::page).post(token::create))
         .route("/token/{id}/remove", post(token::remove))
         .route("/downtime", get(downtime::page).post(downtime::create))
         .route("/downtime/{id}/remove", post(downtime::remove))
-        .route("/login", get(login::page).post(login::by_token))
+        .route("/login", get(login::page).post(login::by_form))
         .route("/login/link", post(login::link))
         .route("/logout", post(login::out))
+        .route("/install.sh", get(host::script))
         .layer(CompressionLayer::new())
+        .route("/install/vilicus-agent", get(host::binary))
         .route(
             "/assets/style.css",
             get(|| asset("text/css; charset=utf-8", include_str!("assets/style.css"))),

@@ -30,7 +30,7 @@ use super::credentials::Credentials;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::api::AppState;
-use crate::tokens::LOCAL_TOKEN;
+use crate::tokens::{LOCAL_TOKEN, who_logged_in};
 
 /// Someone with a valid token.
 #[derive(Debug, Clone)]
@@ -54,7 +54,10 @@ impl Caller {
     /// The name that the audit trail knows them by.
     #[must_use]
     pub fn name(&self) -> String {
-        self.token.name.clone()
+        match self.token.purpose {
+            TokenPurpose::Session => who_logged_in(&self.token.name).to_owned(),
+            TokenPurpose::Api | TokenPurpose::Login | TokenPurpose::Password => self.token.name.clone(),
+        }
     }
 
     /// The agent that they are; `None` for people and their tools.
@@ -120,7 +123,7 @@ pub(crate) async fn is_still_valid(caller: &Caller, state: &AppState) -> Result<
 }
 
 /// 401, or 429 when this address was refused too often.
-fn refuse(state: &AppState, peer: Peer) -> Problem {
+pub(crate) fn refuse(state: &AppState, peer: Peer) -> Problem {
     match state.failed_logins().take(peer.subscriber(), state.clock().monotonic()) {
         Ok(()) => Problem::unauthorized("the token is not valid; it may be mistyped, expired or revoked"),
         Err(span) => Problem::too_many("too many tokens from this address were not valid", span),

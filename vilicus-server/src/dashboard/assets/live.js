@@ -52,10 +52,13 @@
     document.body.classList.remove("stale");
   };
 
+  // A page that was the answer to a form has another address at which it goes on.
+  const address = () => document.querySelector("[data-refresh]")?.dataset.refresh ?? location.href;
+
   const refresh = async () => {
     if (document.hidden || !document.querySelector("[data-live]")) return;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(every) });
+      const answer = await fetch(address(), { headers: { accept: "text/html" }, signal: AbortSignal.timeout(every) });
       if (!answer.ok && answer.status !== 401) throw new Error(String(answer.status));
       show(await answer.text());
       fresh = performance.now();
@@ -85,7 +88,7 @@
     const stream = new EventSource(`/api/v1/event/stream/${check ? check.dataset.stream : ""}`);
     const happened = () => soon(Math.max(100, fresh + atMost - performance.now()));
     stream.onmessage = happened;
-    for (const type of ["state", "acknowledgement", "downtime", "flapping", "agent"]) stream.addEventListener(type, happened);
+    for (const type of ["state", "acknowledgement", "downtime", "flapping", "agent", "configuration"]) stream.addEventListener(type, happened);
   };
   listen();
 })();
