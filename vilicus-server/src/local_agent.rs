@@ -192,6 +192,15 @@ fn starters() -> [(&'static str, &'static str, Value, Value, &'static str); 6] {
     ]
 }
 
+/// What any host is watched for at first, as a template's checks are written.
+pub(crate) fn usual_checks() -> Vec<Value> {
+    let check = |(name, kind, params, thresholds, description): (&str, &str, Value, Value, &str)| {
+        let name = name.trim_start_matches("local-");
+        json!({"name": name, "kind": kind, "params": params, "thresholds": thresholds, "description": description})
+    };
+    starters().into_iter().map(check).collect()
+}
+
 async fn create_starters(store: &dyn Store, agent: AgentId, now: Timestamp) -> Result<(), LocalAgentError> {
     let mut inputs = Vec::new();
     for (name, kind, params, thresholds, description) in starters() {

@@ -22,11 +22,14 @@ use super::visitor::Visitor;
 use super::wire::{self, List};
 use super::words::visible;
 use super::{Dashboard, render};
+use crate::local_agent::usual_checks;
 
 /// An invitation that nobody takes up ends by itself.
 const LIFE: Millis = Millis::from_hours(24);
 /// The name of the agent's program, beside the server's own.
 const PROGRAM: &str = "vilicus-agent";
+/// The tag of hosts that are watched for the usual.
+const USUAL: &str = "usual";
 /// The script, with places for what this server knows.
 const SCRIPT: &str = include_str!("assets/install.sh");
 
@@ -88,9 +91,13 @@ async fn make(
     let now = dashboard.api.clock().now();
     let tags =
         field(fields, "tags").unwrap_or_default().split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    let usual = fields.contains_key("usual").then_some(USUAL);
+    if usual.is_some() {
+        usual_template(inside).await?;
+    }
     let uses = field(fields, "uses").unwrap_or("1");
     let body = json!({
-        "name": format!("new host {now}"), "role": "enroll", "tags": tags.collect::<Vec<_>>(),
+        "name": format!("new host {now}"), "role": "enroll", "tags": tags.chain(usual).collect::<Vec<_>>(),
         "uses": uses.parse::<u32>().map_or_else(|_| json!(uses), |uses| json!(uses)),
         "expires_at": now.after(LIFE),
     });
@@ -101,6 +108,17 @@ async fn make(
         after,
         served: program().is_some(),
     })
+}
+
+/// Sees to it that hosts with the tag are watched for the usual; a template that there is already stays as it is.
+async fn usual_template(inside: &Inside) -> Result<(), Refused> {
+    let template = json!({
+        "name": "usual checks", "match": [format!("tag={USUAL}")], "checks": usual_checks(),
+    });
+    match inside.send(Method::POST, "/api/v1/template/", Some(&template)).await {
+        Err(refused) if refused.status != StatusCode::CONFLICT => Err(refused),
+        _ => Ok(()),
+    }
 }
 
 /// From which agent on.

@@ -45,7 +45,7 @@ impl Inside {
         serde_json::from_value(value).map_err(|error| Refused::internal(path, &error))
     }
 
-    /// Asks for something; an answer without content is `null`.
+    /// Asks for something; an answer that is no JSON is `null`.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -56,13 +56,15 @@ impl Inside {
         // The router has no error of its own.
         let Ok(response) = self.api.clone().oneshot(request).await;
         let status = response.status();
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let is_json = kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
         let content = match response.into_body().collect().await {
             Ok(content) => content.to_bytes(),
             Err(error) => return Err(Refused::internal(path, &error)),
         };
-        let content: Value = match content.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&content).map_err(|error| Refused::internal(path, &error))?,
+        let content: Value = match is_json {
+            false => Value::Null,
+            true => serde_json::from_slice(&content).map_err(|error| Refused::internal(path, &error))?,
         };
         if status.is_success() { Ok(content) } else { Err(Refused::said(status, &content)) }
     }

@@ -8,6 +8,7 @@
 mod agent;
 mod channel;
 mod check;
+mod demo;
 mod downtime;
 mod event;
 mod form;
@@ -64,6 +65,8 @@ pub fn router(dashboard: Dashboard) -> Router {
         .merge(channel_routes())
         .route("/agent/{id}", get(agent::page))
         .route("/agent/{id}/remove", post(agent::remove))
+        .route("/demo", post(demo::begin))
+        .route("/demo/mend", post(demo::mend))
         .route("/event", get(event::page))
         .route("/notification", get(notification::page))
         .route("/notification/{id}", get(notification::one))
@@ -94,6 +97,10 @@ pub fn router(dashboard: Dashboard) -> Router {
             "/assets/live.js",
             get(|| asset("text/javascript; charset=utf-8", include_str!("assets/live.js"))),
         )
+        .route(
+            "/assets/keys.js",
+            get(|| asset("text/javascript; charset=utf-8", include_str!("assets/keys.js"))),
+        )
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("assets/icon.svg"))))
         .layer(middleware::map_response(headers::protect))
         .with_state(dashboard)
@@ -104,6 +111,7 @@ fn check_routes() -> Router<Dashboard> {
     Router::new()
         .route("/check/{id}", get(check::page))
         .route("/check/{id}/run", post(actions::run))
+        .route("/check/{id}/result", post(actions::report))
         .route("/check/{id}/acknowledge", post(actions::acknowledge))
         .route("/check/{id}/unacknowledge", post(actions::unacknowledge))
         .route("/check/{id}/downtime", post(downtime::begin))

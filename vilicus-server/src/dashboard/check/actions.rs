@@ -63,3 +63,13 @@ pub(in crate::dashboard) async fn remove(inside: Inside, Path(id): Path<u64>) ->
         Err(refused) => form::refuse(&refused, &home(id)),
     }
 }
+
+/// `POST /check/{id}/result`: what somebody saw, as if the check had.
+pub(in crate::dashboard) async fn report(inside: Inside, Path(id): Path<u64>, fields: Fields) -> Response {
+    let body = json!({
+        "status": field(&fields, "status"),
+        "output": field(&fields, "output").unwrap_or("reported by hand"),
+    });
+    let done = inside.send(Method::POST, &format!("/api/v1/check/{id}/result/"), Some(&body)).await;
+    after(done, back(&fields, &home(id)), "reported", id)
+}

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use vilicus_core::{Millis, Timestamp};
 
+use vilicus_store::inventory::{AGENT_KIND, HEARTBEAT_KIND};
+
 use super::event::EventView;
 use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, charts, metrics, strip};
 use super::inside::{Inside, Refused};
@@ -20,7 +22,7 @@ use super::notification::NotificationView;
 use super::visitor::Visitor;
 use super::wire::{self, List, Rollup};
 use super::words::{Age, Mark, age, visible};
-use super::{Dashboard, form, render};
+use super::{Dashboard, demo, form, render};
 
 /// So many results, events and notifications are on the page.
 const SHOWN: usize = 20;
@@ -100,6 +102,9 @@ struct CheckView {
     last: Option<Age>,
     next: Option<String>,
     enabled: bool,
+    /// Whether an agent runs it, so that it can be run now.
+    runs: bool,
+    is_demo: bool,
     max_attempts: u32,
     is_problem: bool,
     acknowledged: bool,
@@ -245,6 +250,8 @@ impl CheckView {
             last: state.last_result_at.map(|at| Age::since(at, now)),
             next,
             enabled: check.enabled,
+            is_demo: demo::is_demo(&check),
+            runs: ![HEARTBEAT_KIND, AGENT_KIND, "self", "app"].contains(&check.kind.as_str()),
             max_attempts: check.max_attempts,
             is_problem,
             acknowledged: state.acknowledged,
