@@ -19,7 +19,7 @@ pub(super) struct Visitor {
     /// What they just did.
     pub(super) done: Option<Done>,
     /// The path of the page, for the menu.
-    path: String,
+    pub(super) path: String,
 }
 
 impl Visitor {

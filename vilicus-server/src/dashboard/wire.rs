@@ -139,6 +139,17 @@ pub(super) struct Explanation {
     pub(super) gates: Vec<Gate>,
 }
 
+impl Explanation {
+    /// With each of its texts made so.
+    pub(super) fn map(mut self, made: impl Fn(&str) -> String) -> Self {
+        self.verdict = made(&self.verdict);
+        for gate in &mut self.gates {
+            gate.why = made(&gate.why);
+        }
+        self
+    }
+}
+
 /// One condition on the way to a message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Gate {

@@ -58,9 +58,11 @@ pub(super) fn age(span: Millis) -> String {
     }
 }
 
-/// The text with every control character but line ends made visible, so that nothing hides or rings.
+/// The text with every control character but line ends made visible, so that nothing hides or rings; and those that
+/// turn the direction of what follows, so that a name cannot rearrange the words around it.
 pub(super) fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if turns(c) || c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -91,5 +93,6 @@ mod tests {
     #[test]
     fn control_characters_are_seen() {
         assert_eq!(visible("a\u{0}b\u{1b}[31m\nc"), "a\u{fffd}b\u{fffd}[31m\nc");
+        assert_eq!(visible("שלום \u{202e}gpj.exe"), "שלום \u{fffd}gpj.exe");
     }
 }

@@ -11,6 +11,7 @@ mod app;
 mod authorization;
 mod conversation;
 mod crash;
+mod dashboard;
 mod edits;
 mod harness;
 mod hostile;

@@ -137,6 +137,8 @@
       const now = links.indexOf(document.activeElement);
       if (event.key === "ArrowDown") (links[now + 1] ?? links[0])?.focus();
       else if (event.key === "ArrowUp") (links[now - 1] ?? input).focus();
+      // A search field would only empty itself.
+      else if (event.key === "Escape") box.close();
       else if (event.key === "Enter" && document.activeElement === input) links[0]?.click();
       else return;
       event.preventDefault();
@@ -147,7 +149,7 @@
 
   let prefix = "";
   const keys = {
-    "/": () => document.getElementById("q")?.focus() ?? go("/"),
+    "/": () => (document.getElementById("q") ? document.getElementById("q").focus() : go("/")),
     "?": help,
     j: () => choose(1),
     k: () => choose(-1),

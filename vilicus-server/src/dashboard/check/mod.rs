@@ -174,7 +174,7 @@ async fn read(
     let length = until - since;
     Ok(CheckPage {
         visitor,
-        explanation,
+        explanation: explanation.map(visible),
         ranges: RANGES.map(|(range, words)| RangeLink { range, words, shown: wanted.is(range) }).into(),
         earlier: (since - length, since),
         later: (until + length / 2 < now.as_millis())

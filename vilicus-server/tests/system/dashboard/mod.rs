@@ -1,0 +1,5 @@
+//! The dashboard as people use it, in a real browser.
+
+mod browser;
+mod every_page;
+mod first_minutes;
