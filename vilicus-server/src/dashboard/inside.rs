@@ -12,6 +12,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::Dashboard;
+use super::overview::Shared;
 use crate::http::Peer;
 
 /// What of a page's request says who asks, and from where.
@@ -29,6 +30,7 @@ pub(super) struct Inside {
     api: Router,
     headers: HeaderMap,
     peer: Option<Peer>,
+    seen: Shared,
 }
 
 /// What the API refused, in its words.
@@ -52,6 +54,7 @@ impl Inside {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Refused> {
+        let reads = method == Method::GET;
         let request = self.request(method, path, body).map_err(|error| Refused::internal(path, &error))?;
         // The router has no error of its own.
         let Ok(response) = self.api.clone().oneshot(request).await;
@@ -66,6 +69,9 @@ impl Inside {
             false => Value::Null,
             true => serde_json::from_slice(&content).map_err(|error| Refused::internal(path, &error))?,
         };
+        if !reads {
+            self.seen.changed();
+        }
         if status.is_success() { Ok(content) } else { Err(Refused::said(status, &content)) }
     }
 
@@ -124,7 +130,8 @@ impl FromRequestParts<Dashboard> for Inside {
                 headers.append(name.clone(), value.clone());
             }
         }
-        Ok(Self { api: dashboard.inside.clone(), headers, peer: parts.extensions.get().copied() })
+        let (api, seen) = (dashboard.inside.clone(), dashboard.seen.clone());
+        Ok(Self { api, headers, peer: parts.extensions.get().copied(), seen })
     }
 }
 

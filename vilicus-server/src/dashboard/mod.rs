@@ -22,6 +22,7 @@ mod notification;
 mod overview;
 mod route;
 mod schema_form;
+mod status;
 mod token;
 mod user;
 mod visitor;
@@ -29,12 +30,13 @@ mod wire;
 mod words;
 
 use askama::Template;
-use axum::extract::FromRef;
-use axum::response::{Html, IntoResponse, Response};
+use axum::extract::{FromRef, Path};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower_http::compression::CompressionLayer;
 
 use crate::api::{self, AppState};
@@ -49,6 +51,10 @@ pub struct Dashboard {
     inside: Router,
     /// The address that people use, when it is known.
     public_url: Option<String>,
+    /// What was seen last, for the first page.
+    seen: overview::Shared,
+    /// Status pages that were made lately.
+    made: status::Made,
 }
 
 impl FromRef<Dashboard> for AppState {
@@ -86,6 +92,13 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/login", get(login::page).post(login::by_form))
         .route("/login/link", post(login::link))
         .route("/logout", post(login::out))
+        .route(
+            "/status/{page}",
+            get(|path: Path<String>| async move { Redirect::permanent(&format!("{}/", path_of(&path))) }),
+        )
+        .route("/status/{page}/", get(status::page))
+        .route("/status/{page}/feed.xml", get(status::feed))
+        .route("/badge/{file}", get(status::badge))
         .route("/install.sh", get(host::script))
         .layer(CompressionLayer::new())
         .route("/install/vilicus-agent", get(host::binary))
@@ -101,9 +114,15 @@ pub fn router(dashboard: Dashboard) -> Router {
             "/assets/keys.js",
             get(|| asset("text/javascript; charset=utf-8", include_str!("assets/keys.js"))),
         )
+        .route("/favicon.ico", get(|| asset("image/svg+xml", include_str!("assets/icon.svg"))))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("assets/icon.svg"))))
         .layer(middleware::map_response(headers::protect))
         .with_state(dashboard)
+}
+
+/// The address of a status page, without the slash at the end.
+fn path_of(page: &str) -> String {
+    format!("/status/{}", utf8_percent_encode(page, NON_ALPHANUMERIC))
 }
 
 fn check_routes() -> Router<Dashboard> {
@@ -119,6 +138,7 @@ fn check_routes() -> Router<Dashboard> {
         .route("/check/new", get(check::edit::new).post(check::edit::create))
         .route("/check/{id}/edit", get(check::edit::edit).post(check::edit::change))
         .route("/check/{id}/replay", get(check::replay::page))
+        .route("/check/{id}/publish", post(actions::publish))
         .route("/check/{id}/remove", post(actions::remove))
 }
 
@@ -135,7 +155,8 @@ impl Dashboard {
     /// The pages over this API; `public_url` is the address that people use, when it is known.
     #[must_use]
     pub fn new(api: AppState, public_url: Option<String>) -> Self {
-        Self { inside: api::router(api.clone()), api, public_url }
+        let inside = api::router(api.clone());
+        Self { inside, api, public_url, seen: overview::Shared::default(), made: status::Made::default() }
     }
 
     /// The address of this server as this caller knows it, without a slash at the end.

@@ -39,6 +39,7 @@ impl Done {
             "off" => ("Switched off: it is not run, and tells nobody.", Some("/check/{}/switch/on")),
             "on" => ("Switched on.", Some("/check/{}/switch/off")),
             "published" => ("Published: everybody who knows the address may look.", None),
+            "unpublished" => ("No longer published.", None),
             _ => return None,
         };
         let undo = undo.zip(of).map(|(path, id)| path.replace("{}", &id.to_string()));

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Storm(StormArgs),
     /// Read a day and a month of a check, as a page does, from a quiet server and from a loaded one
     Read(ReadArgs),
+    /// Look at the dashboard as people do, alone and many at once
+    Pages(PagesArgs),
 }
 
 /// Where the server is.
@@ -172,6 +174,36 @@ pub(crate) struct ReadArgs {
     #[arg(long, default_value_t = 15.0)]
     pub(crate) seconds: f64,
     /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PagesArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The token of an admin, or of one who may look
+    #[arg(long, env = "VILICUS_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) admin_token: String,
+    /// The enrolment token
+    #[arg(long, env = "VILICUS_ENROLL_TOKEN", hide_env_values = true)]
+    pub(crate) enroll_token: String,
+    /// How many agents
+    #[arg(long, default_value_t = 500)]
+    pub(crate) agents: usize,
+    /// How many checks each has
+    #[arg(long, default_value_t = 20)]
+    pub(crate) checks: usize,
+    /// Which part of the results is bad
+    #[arg(long, default_value_t = 0.02)]
+    pub(crate) failing: f64,
+    /// How many people look at once
+    #[arg(long, default_value_t = 200)]
+    pub(crate) viewers: usize,
+    /// How long to report with and without them, in seconds
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// Print the figures as JSON, too
     #[arg(long)]
     pub(crate) json: bool,
 }

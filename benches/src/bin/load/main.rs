@@ -10,6 +10,7 @@
 
 mod alert;
 mod args;
+mod pages;
 mod read;
 mod report;
 mod run;
@@ -27,5 +28,6 @@ fn main() -> Result<(), Failure> {
         Command::AlertLatency(args) => alert::latency(&args),
         Command::Storm(args) => alert::storm(&args),
         Command::Read(args) => read::read(&args),
+        Command::Pages(args) => pages::pages(&args),
     }
 }

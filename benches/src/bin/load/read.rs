@@ -65,7 +65,7 @@ pub(crate) fn read(args: &ReadArgs) -> Result<(), Failure> {
 }
 
 /// Writes a month of one-minute results of these checks, as an agent that was long without a server.
-async fn fill(server: &Server, fleet: &Fleet, now: i64) -> Result<(), Failure> {
+pub(crate) async fn fill(server: &Server, fleet: &Fleet, now: i64) -> Result<(), Failure> {
     let member = &fleet.agents[0];
     let mut connection = server.connect().await?;
     let credentials = vilicus_benches::connection::bearer(&member.token)?;

@@ -86,7 +86,7 @@
     if (!document.querySelector("[data-live]")) return;
     const check = document.querySelector("[data-stream]");
     const stream = new EventSource(`/api/v1/event/stream/${check ? check.dataset.stream : ""}`);
-    const happened = () => soon(Math.max(100, fresh + atMost - performance.now()));
+    const happened = () => soon(Math.max(300, fresh + atMost - performance.now()));
     stream.onmessage = happened;
     for (const type of ["state", "acknowledgement", "downtime", "flapping", "agent", "configuration"]) stream.addEventListener(type, happened);
   };

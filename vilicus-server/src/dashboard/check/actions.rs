@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::dashboard::form::{self, Fields, after, back, field};
 use crate::dashboard::inside::Inside;
+use crate::dashboard::wire;
 
 fn home(id: u64) -> String {
     format!("/check/{id}")
@@ -72,4 +73,22 @@ pub(in crate::dashboard) async fn report(inside: Inside, Path(id): Path<u64>, fi
     });
     let done = inside.send(Method::POST, &format!("/api/v1/check/{id}/result/"), Some(&body)).await;
     after(done, back(&fields, &home(id)), "reported", id)
+}
+
+/// `POST /check/{id}/publish`: puts it on a status page, in a group there; or with no page takes it off.
+pub(in crate::dashboard) async fn publish(inside: Inside, Path(id): Path<u64>, fields: Fields) -> Response {
+    let path = format!("/api/v1/check/{id}/");
+    let check: wire::Check = match inside.get(&path).await {
+        Ok(check) => check,
+        Err(refused) => return form::refuse(&refused, &home(id)),
+    };
+    let page = field(&fields, "page").map(|page| match field(&fields, "group") {
+        Some(group) => format!("status={}/{group}", page.replace('/', "-")),
+        None => format!("status={}", page.replace('/', "-")),
+    });
+    let word = if page.is_some() { "published" } else { "unpublished" };
+    let tags: Vec<String> =
+        check.tags.into_iter().filter(|tag| !tag.starts_with("status=")).chain(page).collect();
+    let done = inside.send(Method::PATCH, &path, Some(&json!({ "tags": tags }))).await;
+    after(done, &home(id), word, id)
 }

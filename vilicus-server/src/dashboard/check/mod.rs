@@ -22,7 +22,7 @@ use super::notification::NotificationView;
 use super::visitor::Visitor;
 use super::wire::{self, List, Rollup};
 use super::words::{Age, Mark, age, visible};
-use super::{Dashboard, demo, form, render};
+use super::{Dashboard, demo, form, render, status};
 
 /// So many results, events and notifications are on the page.
 const SHOWN: usize = 20;
@@ -105,6 +105,8 @@ struct CheckView {
     /// Whether an agent runs it, so that it can be run now.
     runs: bool,
     is_demo: bool,
+    /// The status page that it is on, and its group there.
+    published: Option<(String, String)>,
     max_attempts: u32,
     is_problem: bool,
     acknowledged: bool,
@@ -251,6 +253,11 @@ impl CheckView {
             next,
             enabled: check.enabled,
             is_demo: demo::is_demo(&check),
+            published: check
+                .tags
+                .iter()
+                .find_map(|tag| status::split(tag))
+                .map(|(page, group)| (visible(page), visible(group))),
             runs: ![HEARTBEAT_KIND, AGENT_KIND, "self", "app"].contains(&check.kind.as_str()),
             max_attempts: check.max_attempts,
             is_problem,

@@ -1,30 +1,30 @@
 //! The first page: what is wrong, worst first, then everything else; filtered and searched by its address.
 
 mod filter;
+mod seen;
 mod view;
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::request::Parts;
-use vilicus_core::Status;
 use vilicus_core::result::error_chain;
 use vilicus_store::StoreError;
-use vilicus_store::inventory::Agent;
-use vilicus_store::query::{AgentFilter, CheckFilter, Page};
 
 use self::filter::Filter;
+pub(super) use self::seen::Shared;
 use self::view::{Listing, Overview};
 use super::visitor::Visitor;
 use super::{Dashboard, render};
-use crate::self_check::GUID;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
     visitor: Visitor,
-    overview: Overview,
+    overview: Arc<Overview>,
     filter: Filter,
     steps: Option<Steps>,
 }
@@ -59,33 +59,21 @@ async fn draw(
     filter: Filter,
     parts: &Parts,
 ) -> Result<OverviewPage, StoreError> {
-    let store = dashboard.api.store();
-    let mut agents = store.agents(&AgentFilter::default(), Page::ALL).await?.objects;
-    let mut checks = store.checks(&CheckFilter::default(), Page::ALL).await?.objects;
-    // That the server is well goes without saying.
-    checks.retain(|view| !is_self_check(&view.agent) || view.state.status.is_some_and(Status::is_problem));
-    agents.retain(|view| !is_self_check(&view.agent) || checks.iter().any(|it| it.agent.id == view.agent.id));
-    let channels = store.channels().await?;
+    let seen = dashboard.seen.look(dashboard.api.store().as_ref(), dashboard.api.clock().now()).await?;
     let steps = Steps {
-        no_agent: agents.is_empty(),
-        no_other_agent: agents.len() <= 1,
-        no_channel: channels.is_empty(),
+        no_agent: seen.agents.is_empty(),
+        no_other_agent: seen.agents.len() <= 1,
+        no_channel: seen.channels.is_empty(),
         url: dashboard.address(parts),
     };
-    let overview = Overview::new(&agents, &checks, &channels, &filter, dashboard.api.clock().now());
+    let overview = seen.overview(&filter).await;
     let steps = (steps.no_other_agent || steps.no_channel).then_some(steps);
     Ok(OverviewPage { visitor, overview, filter, steps })
-}
-
-/// Whether an agent only holds the checks that the server makes of itself.
-fn is_self_check(agent: &Agent) -> bool {
-    agent.guid.as_deref() == Some(GUID)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use vilicus_core::judge::freshness::Contact;
     use vilicus_core::{AgentId, CheckId, CheckResult, CheckState, Millis, StateType, Status, Timestamp};
     use vilicus_store::Json;
@@ -137,7 +125,7 @@ mod tests {
         let view = AgentView { agent: agent(name), state: AgentState::Up, contact, config_version: 1 };
         let filter = Filter::default();
         let overview = Overview::new(&[view], checks, &[] as &[Arc<Channel>], &filter, NOW);
-        OverviewPage { visitor: Visitor::example(), overview, filter, steps: None }
+        OverviewPage { visitor: Visitor::example(), overview: Arc::new(overview), filter, steps: None }
     }
 
     #[test]

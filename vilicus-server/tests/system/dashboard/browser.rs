@@ -143,15 +143,13 @@ impl Browser {
 
     /// Waits until people read this.
     pub(crate) async fn reads(&self, words: &str) {
-        let begin = std::time::Instant::now();
-        loop {
-            let text = self.text().await;
-            if text.contains(words) {
-                return;
+        let seen = tokio::time::timeout(PATIENCE, async {
+            while !self.text().await.contains(words) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            let place = self.place().await;
-            assert!(begin.elapsed() < PATIENCE, "'{words}' is not read at {place}, but:\n{text}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        if seen.await.is_err() {
+            panic!("'{words}' is not read at {}, but:\n{}", self.place().await, self.text().await);
         }
     }
 

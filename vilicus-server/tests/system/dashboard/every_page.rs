@@ -30,7 +30,7 @@ async fn furnish(server: &Server) -> Vec<(&'static str, String)> {
     let mut ids = Vec::new();
     for (at, status) in ["CRITICAL", "WARNING", "UNKNOWN", "OK"].into_iter().enumerate() {
         let check = json!({"agent": agent.path(), "name": name(at), "kind": "disk", "max_attempts": 1, "interval": "1h",
-            "thresholds": {"used_percent:*": {"warning": "80", "critical": "95"}}, "tags": [HOSTILE],
+            "thresholds": {"used_percent:*": {"warning": "80", "critical": "95"}}, "tags": [HOSTILE, "status=shop/Payments"],
             "description": HOSTILE, "runbook_url": "https://example.org/runbook"});
         let id = rest::id(&admin.create("/api/v1/check/", check).await);
         let result = json!({"status": status, "output": HOSTILE, "long_output": format!("{HOSTILE}\n{HOSTILE}"),
@@ -69,6 +69,7 @@ async fn furnish(server: &Server) -> Vec<(&'static str, String)> {
         ("route-edit", format!("/route/{route}")),
         ("tokens", "/token".to_owned()),
         ("users", "/user".to_owned()),
+        ("status-page", "/status/shop/".to_owned()),
         ("refused", "/check/999999".to_owned()),
     ]
 }

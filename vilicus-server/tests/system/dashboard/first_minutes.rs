@@ -126,7 +126,8 @@ async fn add_a_check_and_break_it(browser: &Browser) {
     browser.reads("The downtime was removed").await;
 
     // What would other attempts have sent?
-    browser.open(&browser.place().await.split('?').next().unwrap().to_owned()).await;
+    let place = browser.place().await;
+    browser.open(place.split('?').next().unwrap()).await;
     browser.fill("#replay-attempts", "5").await;
     browser.follow("form[action$='/replay'] button").await;
     browser.reads("Would have been sent").await;
