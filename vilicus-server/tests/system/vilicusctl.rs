@@ -245,3 +245,123 @@ async fn events_are_followed_over_a_restart() {
 async fn see(follower: &Process, text: &str) {
     until(text, Duration::from_secs(60), async || follower.output().contains(text).then_some(())).await;
 }
+
+/// A small configuration as people have it: templates, groups, macros, NRPE, a passive service, and what needs a shell.
+const NAGIOS: &str = r#"
+define timeperiod {
+    timeperiod_name work
+    monday          09:00-17:00
+    friday          09:00-15:00
+    december 25     00:00-00:00
+}
+define contactgroup {
+    contactgroup_name ops
+    members           anna
+}
+define contact {
+    contact_name anna
+    email        anna@example.org
+}
+define command {
+    command_name check_web
+    command_line $USER1$/check_http -I $HOSTADDRESS$ -p $ARG1$ -u '$_SERVICEURL$'
+}
+define command {
+    command_name check_pipe
+    command_line /bin/cat /proc/loadavg | /usr/bin/wc
+}
+define host {
+    name     base
+    register 0
+    check_interval 5
+}
+define host {
+    use        base
+    host_name  web-1
+    address    192.0.2.1
+    hostgroups web
+}
+define host {
+    use        base
+    host_name  web-2
+    hostgroups web
+}
+define service {
+    name                  base-service
+    register              0
+    contact_groups        ops
+    notification_period   work
+    notification_interval 60
+    max_check_attempts    4
+    check_interval        5
+    retry_interval        1
+}
+define service {
+    use                 base-service
+    hostgroup_name      web
+    service_description Shop / front
+    check_command       check_web!8080
+    _url                /a b
+}
+define service {
+    use                 base-service
+    host_name           web-1
+    service_description load
+    check_command       check_nrpe!check_load
+}
+define service {
+    use                 base-service
+    host_name           web-1
+    service_description pipe
+    check_command       check_pipe
+}
+define service {
+    use                    base-service
+    host_name              web-1
+    service_description    passive
+    check_command          check_web!1
+    active_checks_enabled  0
+}
+define hostescalation {
+    host_name web-1
+}
+"#;
+
+#[tokio::test]
+async fn a_configuration_of_nagios_is_taken_over_and_what_is_not_is_told() {
+    let (_server, shell) = server().await;
+    let folder = shell.home.join("nagios/objects");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("all.cfg"), NAGIOS).unwrap();
+    let nrpe = "command[check_load]=/usr/lib/nagios/plugins/check_load -w 5 -c 10\n";
+    std::fs::write(folder.parent().unwrap().join("nrpe.cfg"), nrpe).unwrap();
+
+    let made = shell.run(&["import", "nagios", folder.parent().unwrap().to_str().unwrap()]);
+    assert!(made.status.success(), "{}", errors(&made));
+    let report = errors(&made);
+    for line in [
+        "'pipe' of web-1: it needs a shell for '|'",
+        "'passive' of web-1: it is passive",
+        "a hostescalation is not taken over",
+        "december 25",
+        "2 hosts, 3 services, 1 contacts, 1 routes taken over; 4 things were not",
+    ] {
+        assert!(report.contains(line), "{line} is missing in:\n{report}");
+    }
+    let file = shell.home.join("nagios.toml");
+    std::fs::write(&file, &made.stdout).unwrap();
+    shell.well(&["apply", "-f", file.to_str().unwrap()]);
+
+    let checks: serde_json::Value =
+        serde_json::from_str(&shell.well(&["get", "checks", "web-1/Shop - front", "-o", "json"])).unwrap();
+    let check = &checks[0];
+    assert_eq!(check["params"]["command"], "/usr/lib/nagios/plugins/check_http");
+    assert_eq!(check["params"]["args"], serde_json::json!(["-I", "192.0.2.1", "-p", "8080", "-u", "/a b"]));
+    assert_eq!(check["interval"], "5m");
+    assert_eq!((&check["retry_interval"], &check["max_attempts"]), (&"1m".into(), &4.into()));
+    let routes: serde_json::Value =
+        serde_json::from_str(&shell.well(&["get", "routes", "-o", "json"])).unwrap();
+    assert_eq!(routes[0]["schedule"], "Mon 09:00-17:00; Fri 09:00-15:00");
+    assert_eq!(routes[0]["repeat_interval"], "1h");
+    shell.fails(&["import", "nagios", "/nonexistent"], 1);
+}

@@ -81,6 +81,26 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Run policy tests, without a server: results in, expected messages out, in simulated time
+    Test {
+        /// The files with the tests
+        #[arg(required = true, value_name = "TESTS")]
+        tests: Vec<std::path::PathBuf>,
+        /// A file or a folder of the configuration that is tested; may be given several times
+        #[arg(short, long, required = true, value_name = "FILE")]
+        file: Vec<std::path::PathBuf>,
+    },
+    /// Show what is wrong on the whole screen, always fresh
+    Top {
+        /// How often to look, in seconds
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+        every: u64,
+    },
+    /// Make a configuration of another system's, and print it; says what could not be taken over
+    Import {
+        #[command(subcommand)]
+        from: ImportCommand,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -327,5 +347,22 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// Its name
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Of Nagios, or of what reads its files: hosts, services, commands, contacts, time periods and their templates
+    Nagios {
+        /// The folder; every *.cfg below it is read, resource.cfg and nrpe.cfg, too. Commands may be in another:
+        /// /etc/nagios-plugins/config
+        #[arg(required = true, value_name = "DIR")]
+        directories: Vec<std::path::PathBuf>,
+        /// The server that mail is sent over
+        #[arg(long, default_value = "smtp://localhost")]
+        smtp: String,
+        /// Whom mail comes from
+        #[arg(long, default_value = "vilicus@localhost")]
+        sender: String,
     },
 }

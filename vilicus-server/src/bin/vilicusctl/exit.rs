@@ -23,6 +23,11 @@ impl Failure {
         Self::new(format!("{text}: {}", error_chain(error)))
     }
 
+    /// What is wrong.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// It may be gone when tried again.
     pub(crate) fn passing(self) -> Self {
         Self { is_passing: true, ..self }

@@ -10,20 +10,23 @@ mod events;
 mod exit;
 mod get;
 mod history;
+mod import;
 mod login;
 mod names;
 mod plot;
 mod print;
 mod replay;
 mod status;
+mod test;
 mod token;
+mod top;
 mod words;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::args::{Args, Command};
+use self::args::{Args, Command, ImportCommand};
 use self::client::Client;
 use self::exit::Failure;
 
@@ -63,6 +66,11 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Availability(asked) => history::availability(&connect()?, &asked).await?,
         Command::Replay(asked) => replay::run(&connect()?, &asked).await?,
         Command::Token { command } => token::run(&connect()?, command).await?,
+        Command::Test { tests, file } => test::run(&tests, &file).await?,
+        Command::Top { every } => top::run(&connect()?, std::time::Duration::from_secs(every)).await?,
+        Command::Import { from: ImportCommand::Nagios { directories, smtp, sender } } => {
+            import::nagios(&directories, &smtp, &sender)?;
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "vilicusctl", &mut std::io::stdout());
         }

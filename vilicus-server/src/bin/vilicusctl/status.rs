@@ -14,8 +14,21 @@ use crate::print::{self, Rows};
 /// What is worse stands first; with the exit codes of the Nagios plugin guidelines.
 const STATUSES: [(&str, u8); 4] = [("CRITICAL", 2), ("UNKNOWN", 3), ("WARNING", 1), ("OK", 0)];
 
+/// What is wrong, and how bad that is.
+pub(crate) struct Seen {
+    pub(crate) text: String,
+    code: u8,
+}
+
 /// Shows it.
 pub(crate) async fn run(client: &Client) -> Result<ExitCode, Failure> {
+    let seen = seen(client).await?;
+    print::write(&seen.text)?;
+    Ok(ExitCode::from(seen.code))
+}
+
+/// Looks.
+pub(crate) async fn seen(client: &Client) -> Result<Seen, Failure> {
     let agents = client.list("/api/v1/agent/", usize::MAX).await?;
     let checks = client.list("/api/v1/check/", usize::MAX).await?;
     let count = |status: Option<&str>| checks.iter().filter(|check| status_of(check) == status).count();
@@ -39,8 +52,7 @@ pub(crate) async fn run(client: &Client) -> Result<ExitCode, Failure> {
         text.push('\n');
         text += &print::table(Rows { headings: vec!["CHECK", "STATE", "SINCE", "NOTES", "OUTPUT"], rows });
     }
-    print::write(&text)?;
-    Ok(ExitCode::from(worst(&checks)))
+    Ok(Seen { text, code: worst(&checks) })
 }
 
 fn status_of(check: &Value) -> Option<&str> {
