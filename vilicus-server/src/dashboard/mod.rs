@@ -22,6 +22,7 @@ mod notification;
 mod overview;
 mod route;
 mod schema_form;
+mod settings;
 mod status;
 mod token;
 mod user;
@@ -82,6 +83,8 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/user", get(user::page).post(user::create))
         .route("/user/{id}", post(user::change))
         .route("/user/{id}/remove", post(user::remove))
+        .route("/settings", get(settings::page))
+        .route("/settings/vilicus.toml", get(settings::export))
         .route("/welcome", get(user::welcome).post(user::first))
         .route("/host/new", get(host::page).post(host::invite))
         .route("/host/waiting", get(host::waiting))

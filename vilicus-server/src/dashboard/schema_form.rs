@@ -123,7 +123,7 @@ impl<'a> Property<'a> {
                 let lines = written.lines().filter(|line| !line.trim().is_empty());
                 let pair = |line: &str| {
                     let (name, value) = line.split_once(':').unwrap_or((line, ""));
-                    (name.trim().to_owned(), Value::from(value.trim()))
+                    (name.trim().to_owned(), scalar(value.trim(), &self.meant["additionalProperties"]))
                 };
                 Some(Value::Object(lines.map(pair).collect()))
             }
@@ -183,10 +183,19 @@ fn choices(schema: &Value, property: &Value) -> Vec<String> {
     listed.chain(described).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// As the schema wants it, if it can be read so.
+/// An entry of an object: a text where the schema wants one, and otherwise what it looks like.
+fn scalar(written: &str, wanted: &Value) -> Value {
+    let read = serde_json::from_str::<Value>(written).ok();
+    let read = read.filter(|value| value.is_number() || value.is_boolean());
+    match read {
+        Some(read) if types(wanted).first() != Some(&"string") => read,
+        _ => written.into(),
+    }
+}
+
+/// As the schema wants it first, if it can be read so.
 fn number_or_text(written: &str, property: &Value) -> Value {
-    let wants = types(property);
-    let number = wants.iter().any(|one| matches!(*one, "integer" | "number"));
+    let number = matches!(types(property).first(), Some(&("integer" | "number")));
     let read = serde_json::from_str::<Value>(written).ok().filter(Value::is_number);
     match read {
         Some(read) if number => read,
@@ -221,7 +230,9 @@ mod tests {
                 "secret": {"type": "string", "writeOnly": true},
                 "follow": {"type": "boolean", "default": true},
                 "ports": {"type": "array", "items": {"type": "integer"}},
-                "headers": {"type": "object"},
+                "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+                "status": {"type": ["string", "integer"]},
+                "expect": {"type": "object", "additionalProperties": true},
                 "method": {"$ref": "#/$defs/Method", "default": "POST"},
                 "within": {"anyOf": [{"$ref": "#/$defs/Span"}, {"type": "null"}]},
             },
@@ -258,10 +269,13 @@ mod tests {
             ("count", "3"),
             ("ports", "80\n\n443"),
             ("headers", "X-A: 1\nX-B: b:c"),
+            ("status", "200"),
+            ("expect", "nodes.0.up: true\ncount: 3\nname: a"),
             ("within", "5m"),
             ("follow", "1"),
         ]);
-        let expected = json!({"url": "https://a", "count": 3, "ports": [80, 443], "headers": {"X-A": "1", "X-B": "b:c"}, "within": "5m"});
+        let expected = json!({"url": "https://a", "count": 3, "ports": [80, 443], "headers": {"X-A": "1", "X-B": "b:c"}, "within": "5m",
+            "status": "200", "expect": {"nodes.0.up": true, "count": 3, "name": "a"}});
         assert_eq!(Value::Object(params(&schema(), &written)), expected);
         assert_eq!(params(&schema(), &sent(&[("count", "many")]))["count"], "many");
         assert_eq!(params(&schema(), &HashMap::new()), *json!({"follow": false}).as_object().unwrap());

@@ -140,6 +140,9 @@ pub(crate) enum Resource {
     /// Who may do what
     #[value(alias = "token")]
     Tokens,
+    /// People who may log in
+    #[value(alias = "user")]
+    Users,
 }
 
 /// How a list is printed.

@@ -41,6 +41,7 @@ const fn singular(resource: Resource) -> &'static str {
         Resource::Notifications => "notification",
         Resource::Templates => "template",
         Resource::Tokens => "token",
+        Resource::Users => "user",
     }
 }
 
@@ -93,6 +94,7 @@ fn headings(resource: Resource) -> Vec<&'static str> {
         Resource::Notifications => vec!["ID", "AGE", "STATE", "CHANNEL", "TITLE", "REASON"],
         Resource::Templates => vec!["NAME", "MATCH", "CHECKS"],
         Resource::Tokens => vec!["NAME", "ROLE", "EXPIRES", "USES"],
+        Resource::Users => vec!["NAME", "ROLE", "PASSWORD SET"],
     }
 }
 
@@ -129,6 +131,7 @@ fn row(resource: Resource, object: &Value, agents: &Names, now: Timestamp) -> Ve
             vec![field("name"), field("match"), names.join(", ")]
         }
         Resource::Tokens => vec![field("name"), field("role"), field("expires_at"), field("uses")],
+        Resource::Users => vec![field("name"), field("role"), field("password_set_at")],
     }
 }
 

@@ -69,6 +69,7 @@ async fn furnish(server: &Server) -> Vec<(&'static str, String)> {
         ("route-edit", format!("/route/{route}")),
         ("tokens", "/token".to_owned()),
         ("users", "/user".to_owned()),
+        ("settings", "/settings".to_owned()),
         ("status-page", "/status/shop/".to_owned()),
         ("refused", "/check/999999".to_owned()),
     ]

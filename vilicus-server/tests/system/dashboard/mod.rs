@@ -3,3 +3,4 @@
 mod browser;
 mod every_page;
 mod first_minutes;
+mod same_by_every_way;
