@@ -12,6 +12,7 @@ mod authorization;
 mod conversation;
 mod crash;
 mod dashboard;
+mod documented;
 mod edits;
 mod harness;
 mod hostile;
