@@ -17,15 +17,15 @@ use vilicus_store::inventory::{Token, TokenPurpose};
 use vilicus_store::{Change, Input, Store, StoreError};
 
 use crate::api::AppState;
-use crate::http::{Peer, Problem, auth};
+use crate::http::{Peer, Problem};
 use crate::tokens;
 
 /// The fewest characters of a password; NIST SP 800-63B wants at least 8.
 pub(crate) const SHORTEST_PASSWORD: usize = 10;
 /// The most characters of a password.
 pub(crate) const LONGEST_PASSWORD: usize = 1000;
-/// Each needs its 19 MiB: more at a time wait.
-static AT_A_TIME: Semaphore = Semaphore::const_new(2);
+/// Each needs its 19 MiB and a processor for a while: more at a time wait.
+static AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 /// What is kept of a password.
 ///
@@ -62,23 +62,26 @@ pub(crate) async fn are_there_any(store: &dyn Store) -> Result<bool, StoreError>
     Ok(store.tokens().await?.iter().any(|token| token.purpose == TokenPurpose::Password))
 }
 
-/// Takes a name and a password. A name that nobody has takes as long as one that somebody has.
+/// Takes a name and a password. A name that nobody has takes as long as one that somebody has. Unlike a token each
+/// try counts, the good ones, too, and before the work: that of a password is what an attacker would make the server do.
 ///
 /// # Errors
-/// 401 when they do not belong together; 429 when this address was refused too often.
+/// 401 when they do not belong together; 429 after too many tries from this address.
 pub(crate) async fn log_in(
     state: &AppState,
     peer: Peer,
     name: &str,
     password: &SecretString,
 ) -> Result<Arc<Token>, Problem> {
+    let tries = state.failed_logins().take(peer.subscriber(), state.clock().monotonic());
+    tries.map_err(|span| Problem::too_many("too many tries to log in from this address", span))?;
     let mut tokens = state.store().tokens().await?;
     tokens.retain(|token| token.purpose == TokenPurpose::Password && token.name == name);
     let user = tokens.pop();
     let set_at = user.as_ref().map_or(Timestamp::from_millis(0), |user| user.created_at);
     let hash = hash_of(name, set_at, password).await?;
     let valid = user.filter(|user| bool::from(user.hash.ct_eq(&hash)));
-    valid.ok_or_else(|| auth::refuse(state, peer))
+    valid.ok_or_else(|| Problem::unauthorized("the name and the password do not belong together"))
 }
 
 /// Ends all sessions of this person, but the one that is kept.

@@ -123,7 +123,7 @@ pub(crate) async fn is_still_valid(caller: &Caller, state: &AppState) -> Result<
 }
 
 /// 401, or 429 when this address was refused too often.
-pub(crate) fn refuse(state: &AppState, peer: Peer) -> Problem {
+fn refuse(state: &AppState, peer: Peer) -> Problem {
     match state.failed_logins().take(peer.subscriber(), state.clock().monotonic()) {
         Ok(()) => Problem::unauthorized("the token is not valid; it may be mistyped, expired or revoked"),
         Err(span) => Problem::too_many("too many tokens from this address were not valid", span),

@@ -22,3 +22,4 @@ mod replay;
 mod route;
 mod support;
 mod templates;
+mod user;
