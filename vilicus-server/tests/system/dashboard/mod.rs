@@ -3,4 +3,5 @@
 mod browser;
 mod every_page;
 mod first_minutes;
+mod install_script;
 mod same_by_every_way;
