@@ -3,7 +3,6 @@
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde_json::json;
 use vilicus_store::inventory::HEARTBEAT_KIND;
 
@@ -13,12 +12,6 @@ use super::wire::{self, List};
 
 /// What it is called.
 const NAME: &str = "demo";
-
-/// A heartbeat, with the path that its pings go to.
-#[derive(Debug, Deserialize)]
-struct Pinged {
-    ping_url: String,
-}
 
 /// `POST /demo`: makes the check if there is none yet, and breaks it.
 pub(super) async fn begin(inside: Inside) -> Response {
@@ -47,8 +40,10 @@ async fn signal(inside: &Inside, signal: &str) -> Result<u64, Refused> {
         Some(id) => id,
         None => make(inside).await?,
     };
-    let check: Pinged = inside.get(&format!("/api/v1/check/{id}/")).await?;
-    inside.send(Method::POST, &format!("{}{signal}", check.ping_url), None).await?;
+    let check: wire::Check = inside.get(&format!("/api/v1/check/{id}/")).await?;
+    if let Some(ping) = check.ping_url {
+        inside.send(Method::POST, &format!("{ping}{signal}"), None).await?;
+    }
     Ok(id)
 }
 

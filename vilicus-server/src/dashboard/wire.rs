@@ -30,6 +30,9 @@ pub(super) struct Check {
     pub(super) managed_by: Option<String>,
     #[serde(default)]
     pub(super) tags: Vec<String>,
+    /// Only of heartbeats, and for those who may ping.
+    #[serde(default)]
+    pub(super) ping_url: Option<String>,
     pub(super) state: State,
 }
 

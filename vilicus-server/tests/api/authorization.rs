@@ -87,6 +87,16 @@ const TABLE: &[Row] = &[
     ("PUT /api/v1/token/{token}/", r#"{"name": "t", "role": "viewer"}"#, [403, 403, 403, 403, 403, 200]),
     ("PATCH /api/v1/token/{token}/", r#"{"name": "t"}"#, [403, 403, 403, 403, 403, 200]),
     ("DELETE /api/v1/token/{token}/", "", [403, 403, 403, 403, 403, 204]),
+    ("GET /api/v1/user/", "", [403, 403, 403, 403, 403, 200]),
+    (
+        "POST /api/v1/user/",
+        r#"{"name": "new", "role": "viewer", "password": "correct horse"}"#,
+        [403, 403, 403, 403, 403, 201],
+    ),
+    ("GET /api/v1/user/{user}/", "", [403, 403, 403, 403, 403, 200]),
+    ("PUT /api/v1/user/{user}/", r#"{"name": "anna", "role": "viewer"}"#, [403, 403, 403, 403, 403, 200]),
+    ("PATCH /api/v1/user/{user}/", r#"{"role": "operator"}"#, [403, 403, 403, 403, 403, 200]),
+    ("DELETE /api/v1/user/{user}/", "", [403, 403, 403, 403, 403, 204]),
     ("GET /api/v1/event/", "", [403, 403, 403, 200, 200, 200]),
     ("GET /api/v1/event/{event}/", "", [403, 403, 403, 200, 200, 200]),
     ("GET /api/v1/notification/", "", [403, 403, 403, 200, 200, 200]),
@@ -149,6 +159,8 @@ impl Scene {
         let inhibition = id_of(&made("inhibition", &INHIBITION.replace("new", "old")).await);
         let downtime = id_of(&made("downtime", DOWNTIME).await);
         let token = api.post("/api/v1/token/", json!({"name": "spare", "role": "viewer"})).await.json();
+        let user = json!({"name": "anna", "role": "viewer", "password": "correct horse"});
+        let user = api.post("/api/v1/user/", user).await.json();
         let expired = api.token_like(Role::Admin, |token| token.expires_at = Some(at(1))).await;
         let revoked = api.post("/api/v1/token/", json!({"name": "gone", "role": "admin"})).await.json();
         assert_eq!(api.delete("/api/v1/token/gone/").await.status, 204);
@@ -166,6 +178,7 @@ impl Scene {
             ("{check}", check),
             ("{channel}", channel),
             ("{token}", token["id"].to_string()),
+            ("{user}", user["id"].to_string()),
             ("{event}", event),
             ("{notification}", notification),
             ("{timestamp_ms}", at(0).as_millis().to_string()),

@@ -112,6 +112,7 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
         get("/api/v1/template/", people),
         get("/api/v1/apply/", people),
         get("/api/v1/token/", admins),
+        get("/api/v1/user/", admins),
         (
             Method::PUT,
             agent.clone(),

@@ -7,6 +7,9 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use vilicus_core::Millis;
+use vilicus_core::heartbeat::HeartbeatParams;
+use vilicus_core::kind::KindDescription;
+use vilicus_store::inventory::{HEARTBEAT_KIND, SERVER_KINDS};
 
 use super::trial::{self, Trial};
 use crate::dashboard::form::{self, Fields, field};
@@ -71,14 +74,27 @@ async fn choose(dashboard: &Dashboard, visitor: Visitor, inside: &Inside, wanted
         Ok(agents) => agents.objects,
         Err(refused) => return form::refuse(&refused, "/"),
     };
-    let registry = dashboard.api.kinds();
-    let described = registry.names().filter_map(|name| registry.describe(name));
+    let names = dashboard.api.kinds().names().chain([HEARTBEAT_KIND]);
+    let described = names.filter_map(|name| described(dashboard, name));
     let kinds = described
         .map(|kind| Choice { value: kind.name.to_owned(), words: kind.description.replace('`', "") });
     let agents =
         agents.iter().map(|agent| Choice { value: agent.id.to_string(), words: visible(&agent.name) });
     let (agents, kinds) = (agents.collect(), kinds.collect());
     render(StatusCode::OK, &KindsPage { visitor, agents, agent: wanted.agent.clone(), kinds })
+}
+
+/// What is known of a kind; of the heartbeat, too, which no agent runs.
+fn described(dashboard: &Dashboard, kind: &str) -> Option<KindDescription> {
+    match kind {
+        HEARTBEAT_KIND => Some(KindDescription {
+            name: HEARTBEAT_KIND,
+            description: "whether a job says in time that it ran; say one of `period`, `cron` and `on_calendar`",
+            metrics: &[],
+            params_schema: vilicus_core::params::schema_of::<HeartbeatParams>(),
+        }),
+        _ => dashboard.api.kinds().describe(kind),
+    }
 }
 
 /// A threshold as it is filled in.
@@ -136,7 +152,7 @@ impl Filled {
     fn sent(dashboard: &Dashboard, fields: &Fields) -> Self {
         let text = |name: &str| field(fields, name).unwrap_or_default().to_owned();
         let kind = text("kind");
-        let schema = dashboard.api.kinds().describe(&kind).map(|kind| kind.params_schema).unwrap_or_default();
+        let schema = described(dashboard, &kind).map(|kind| kind.params_schema).unwrap_or_default();
         let shown = (0..).take_while(|at| fields.contains_key(&format!("metric-{at}"))).count();
         let threshold = |at: usize| Threshold {
             metric: text(&format!("metric-{at}")),
@@ -242,6 +258,8 @@ struct FormPage {
     sentence: String,
     problem: Option<String>,
     trial: Option<TrialView>,
+    /// Whether an agent runs it, so that it can be tried.
+    runs: bool,
 }
 
 /// What came of a run before it was saved.
@@ -259,7 +277,7 @@ async fn show(
     filled: Filled,
     outcome: Outcome,
 ) -> Response {
-    let Some(kind) = dashboard.api.kinds().describe(&filled.kind) else {
+    let Some(kind) = described(dashboard, &filled.kind) else {
         let words = "checks of this kind cannot be changed here".to_owned();
         return form::refuse(&Refused { status: StatusCode::NOT_FOUND, words }, "/check/new");
     };
@@ -293,6 +311,7 @@ async fn show(
         sentence: filled.sentence(),
         problem: problem.as_ref().map(|refused| visible(&refused.words)),
         trial,
+        runs: !SERVER_KINDS.contains(&filled.kind.as_str()),
         filled,
     };
     render(problem.map_or(StatusCode::OK, |refused| refused.status), &page)

@@ -9,11 +9,12 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
+use http::request::Parts;
 use serde::Deserialize;
 use serde_json::Value;
 use vilicus_core::{Millis, Timestamp};
 
-use vilicus_store::inventory::{AGENT_KIND, HEARTBEAT_KIND};
+use vilicus_store::inventory::SERVER_KINDS;
 
 use super::event::EventView;
 use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, charts, metrics, strip};
@@ -24,6 +25,8 @@ use super::wire::{self, List, Rollup};
 use super::words::{Age, Mark, age, visible};
 use super::{Dashboard, demo, form, render, status};
 
+/// The kind of checks that apps make of themselves: they run when the app says.
+const APP_KIND: &str = "app";
 /// So many results, events and notifications are on the page.
 const SHOWN: usize = 20;
 /// The most charts; a check with more metrics shows the rest when asked for.
@@ -83,6 +86,7 @@ struct CheckPage {
     rows: Vec<NotificationView>,
     settings: Vec<(String, String)>,
     metrics: Vec<String>,
+    address: String,
     now: Timestamp,
 }
 
@@ -105,6 +109,8 @@ struct CheckView {
     /// Whether an agent runs it, so that it can be run now.
     runs: bool,
     is_demo: bool,
+    /// Where the job of a heartbeat says that it ran.
+    ping_url: Option<String>,
     /// The status page that it is on, and its group there.
     published: Option<(String, String)>,
     max_attempts: u32,
@@ -132,9 +138,10 @@ pub(super) async fn page(
     inside: Inside,
     Path(id): Path<u64>,
     Query(wanted): Query<Wanted>,
+    parts: Parts,
 ) -> Response {
     let now = dashboard.api.clock().now();
-    match read(&inside, visitor, id, &wanted, now).await {
+    match read(&inside, visitor, id, &wanted, &dashboard.address(&parts), now).await {
         Ok(page) => render(StatusCode::OK, &page),
         Err(refused) => form::refuse(&refused, "/"),
     }
@@ -145,6 +152,7 @@ async fn read(
     visitor: Visitor,
     id: u64,
     wanted: &Wanted,
+    address: &str,
     now: Timestamp,
 ) -> Result<CheckPage, Refused> {
     let check: wire::Check = inside.get(&format!("/api/v1/check/{id}/")).await?;
@@ -191,6 +199,7 @@ async fn read(
         settings: settings(&check),
         metrics: metrics.iter().map(|(name, _)| visible(name)).collect(),
         check: CheckView::new(check, &agent, now),
+        address: address.to_owned(),
         now,
     })
 }
@@ -253,12 +262,13 @@ impl CheckView {
             next,
             enabled: check.enabled,
             is_demo: demo::is_demo(&check),
+            ping_url: check.ping_url,
             published: check
                 .tags
                 .iter()
                 .find_map(|tag| status::split(tag))
                 .map(|(page, group)| (visible(page), visible(group))),
-            runs: ![HEARTBEAT_KIND, AGENT_KIND, "self", "app"].contains(&check.kind.as_str()),
+            runs: !SERVER_KINDS.contains(&check.kind.as_str()) && check.kind != APP_KIND,
             max_attempts: check.max_attempts,
             is_problem,
             acknowledged: state.acknowledged,
