@@ -30,7 +30,7 @@ async fn the_first_start_leads_to_a_page_that_shows_this_host_and_a_restart_keep
     let mut browser = Browser::new(&server.url());
     assert_eq!(browser.get("/").await.status, 401);
     let entered = browser.get(&link).await;
-    assert_eq!((entered.status, entered.location.as_deref()), (303, Some("/")));
+    assert_eq!((entered.status, entered.location.as_deref()), (303, Some("/welcome")));
     assert_eq!(Browser::new(&server.url()).get(&link).await.status, 401, "it works once");
 
     let page = page_with(&mut browser, "8 OK").await;
