@@ -9,7 +9,7 @@ use serde_json::Value;
 use vilicus_core::{Millis, Status, Timestamp};
 
 use super::event::EventView;
-use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, amount, charts, metrics, strip};
+use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, amount, charts, metrics, rollups, strip};
 use super::inside::{Inside, Refused};
 use super::visitor::Visitor;
 use super::wire::{self, List, Rollup};
@@ -70,10 +70,9 @@ async fn read(inside: &Inside, visitor: Visitor, id: u64, now: Timestamp) -> Res
         inside.get::<List<wire::Check>>(&format!("/api/v1/check/?agent={id}&limit=1000")).await?.objects;
     checks.sort_by(|one, other| one.name.cmp(&other.name));
     let span = Span { since: now.before(Millis::from_hours(HOURS)), until: now };
-    let histories = checks.iter().take(MOST_STRIPS).map(|check| history(inside, check.id, span));
+    let histories = checks.iter().take(MOST_STRIPS).map(|check| rollups(inside, check.id, span));
     let histories = try_join_all(histories).await?;
-    let none = Vec::new();
-    let history = |at: usize| histories.get(at).unwrap_or(&none);
+    let history = |at: usize| histories.get(at).map_or(&[][..], |history| history.objects.as_slice());
     let lines = checks.iter().enumerate().map(|(at, check)| Line::new(check, strip(history(at), span), now));
     let drawn = checks.iter().enumerate().flat_map(|(at, check)| draw(check, history(at), span));
     let events = inside.get::<List<wire::Event>>(&format!("/api/v1/event/?agent={id}&limit={SHOWN}")).await?;
@@ -88,14 +87,6 @@ async fn read(inside: &Inside, visitor: Visitor, id: u64, now: Timestamp) -> Res
         events: events.objects.iter().map(|event| EventView::new(event, now)).collect(),
         now,
     })
-}
-
-async fn history(inside: &Inside, check: u64, span: Span) -> Result<Vec<Rollup>, Refused> {
-    let (since, until) = (span.since.as_millis(), span.until.as_millis());
-    let path = format!(
-        "/api/v1/check_history/?check={check}&since={since}&until={until}&resolution=auto&limit=1000"
-    );
-    Ok(inside.get::<List<Rollup>>(&path).await?.objects)
 }
 
 /// How full and how busy the host was: of each check of these kinds the metrics that say so.

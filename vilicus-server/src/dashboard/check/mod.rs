@@ -17,7 +17,7 @@ use vilicus_core::{Millis, Timestamp};
 use vilicus_store::inventory::SERVER_KINDS;
 
 use super::event::EventView;
-use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, charts, metrics, strip};
+use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, charts, metrics, rollups, strip};
 use super::inside::{Inside, Refused};
 use super::notification::NotificationView;
 use super::visitor::Visitor;
@@ -147,6 +147,48 @@ pub(super) async fn page(
     }
 }
 
+/// What the API tells of a check besides itself.
+struct Told {
+    explanation: wire::Explanation,
+    results: List<wire::ResultRow>,
+    rollups: List<Rollup>,
+    events: List<wire::Event>,
+    notifications: List<wire::Notification>,
+    availabilities: Vec<(&'static str, AvailabilityView)>,
+}
+
+impl Told {
+    async fn of(inside: &Inside, id: u64, span: Span, now: Timestamp) -> Result<Self, Refused> {
+        let explanation = format!("/api/v1/check/{id}/explain/");
+        let results = format!("/api/v1/check_history/?check={id}&limit={SHOWN}");
+        let events = format!("/api/v1/event/?check={id}&limit={SHOWN}");
+        let notifications = format!("/api/v1/notification/?check={id}&limit={SHOWN}");
+        let (explanation, results, rollups, events, notifications, availabilities) = tokio::try_join!(
+            inside.get(&explanation),
+            inside.get(&results),
+            rollups(inside, id, span),
+            inside.get(&events),
+            inside.get(&notifications),
+            availabilities(inside, id, now),
+        )?;
+        Ok(Self { explanation, results, rollups, events, notifications, availabilities })
+    }
+}
+
+async fn availabilities(
+    inside: &Inside,
+    id: u64,
+    now: Timestamp,
+) -> Result<Vec<(&'static str, AvailabilityView)>, Refused> {
+    let mut availabilities = Vec::new();
+    for (words, days) in [("day", 1), ("month", 30), ("year", 365)] {
+        let since = now.before(Millis::from_hours(24 * days)).as_millis();
+        let told = inside.get(&format!("/api/v1/availability/?check={id}&since={since}")).await?;
+        availabilities.push((words, AvailabilityView::new(&told)));
+    }
+    Ok(availabilities)
+}
+
 async fn read(
     inside: &Inside,
     visitor: Visitor,
@@ -158,50 +200,42 @@ async fn read(
     let check: wire::Check = inside.get(&format!("/api/v1/check/{id}/")).await?;
     let agent: wire::Agent = inside.get(&check.agent).await?;
     let span = wanted.span(now);
-    let (since, until) = (span.since.as_millis(), span.until.as_millis());
-    let explanation = format!("/api/v1/check/{id}/explain/");
-    let results = format!("/api/v1/check_history/?check={id}&limit={SHOWN}");
-    let rollups =
-        format!("/api/v1/check_history/?check={id}&since={since}&until={until}&resolution=auto&limit=1000");
-    let events = format!("/api/v1/event/?check={id}&limit={SHOWN}");
-    let notifications = format!("/api/v1/notification/?check={id}&limit={SHOWN}");
-    let (explanation, results, rollups, events, notifications) = tokio::try_join!(
-        inside.get::<wire::Explanation>(&explanation),
-        inside.get::<List<wire::ResultRow>>(&results),
-        inside.get::<List<Rollup>>(&rollups),
-        inside.get::<List<wire::Event>>(&events),
-        inside.get::<List<wire::Notification>>(&notifications),
-    )?;
-    let mut availabilities = Vec::new();
-    for (words, days) in [("day", 1), ("month", 30), ("year", 365)] {
-        let since = now.before(Millis::from_hours(24 * days)).as_millis();
-        let told = inside.get(&format!("/api/v1/availability/?check={id}&since={since}")).await?;
-        availabilities.push((words, AvailabilityView::new(&told)));
-    }
-    let metrics = metrics(&rollups.objects);
+    let told = Told::of(inside, id, span, now).await?;
+    let rollups = &told.rollups.objects;
+    let metrics = metrics(rollups);
     let shown = &metrics[..metrics.len().min(MOST_CHARTS)];
-    let charts = charts(&rollups.objects, shown, &check.thresholds, span);
-    let length = until - since;
     Ok(CheckPage {
         visitor,
-        explanation: explanation.map(visible),
         ranges: RANGES.map(|(range, words)| RangeLink { range, words, shown: wanted.is(range) }).into(),
-        earlier: (since - length, since),
-        later: (until + length / 2 < now.as_millis())
-            .then_some((until, (until + length).min(now.as_millis()))),
-        bars: strip(&rollups.objects, span),
-        charts,
+        earlier: earlier(span),
+        later: later(span, now),
+        bars: strip(rollups, span),
+        charts: charts(rollups, shown, &check.thresholds, span),
         more_metrics: metrics.len().saturating_sub(MOST_CHARTS),
-        availabilities,
-        results: results.objects.iter().map(|row| ResultView::new(row, now)).collect(),
-        events: events.objects.iter().map(|event| EventView::new(event, now)).collect(),
-        rows: notifications.objects.iter().map(|row| NotificationView::new(row, now)).collect(),
+        explanation: told.explanation.map(visible),
+        availabilities: told.availabilities,
+        results: told.results.objects.iter().map(|row| ResultView::new(row, now)).collect(),
+        events: told.events.objects.iter().map(|event| EventView::new(event, now)).collect(),
+        rows: told.notifications.objects.iter().map(|row| NotificationView::new(row, now)).collect(),
         settings: settings(&check),
         metrics: metrics.iter().map(|(name, _)| visible(name)).collect(),
         check: CheckView::new(check, &agent, now),
         address: address.to_owned(),
         now,
     })
+}
+
+/// The span before this one, in milliseconds.
+fn earlier(span: Span) -> (i64, i64) {
+    let (since, until) = (span.since.as_millis(), span.until.as_millis());
+    (since - (until - since), since)
+}
+
+/// The span after this one, as far as there is one.
+fn later(span: Span, now: Timestamp) -> Option<(i64, i64)> {
+    let (since, until, now) = (span.since.as_millis(), span.until.as_millis(), now.as_millis());
+    let length = until - since;
+    (until + length / 2 < now).then_some((until, (until + length).min(now)))
 }
 
 /// What the check was told to be, in words.

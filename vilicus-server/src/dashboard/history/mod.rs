@@ -9,8 +9,18 @@ use vilicus_core::threshold::{Range, name_matches};
 use self::chart::{BOTTOM, HEIGHT, LEFT, Point, WIDTH};
 pub(super) use self::chart::{Chart, Span, amount};
 pub(super) use self::strip::{Bar, strip};
-use super::wire::Rollup;
+use super::inside::{Inside, Refused};
+use super::wire::{List, Rollup};
 use super::words::visible;
+
+/// What was measured in a span, as many points as a picture needs.
+pub(super) async fn rollups(inside: &Inside, check: u64, span: Span) -> Result<List<Rollup>, Refused> {
+    let (since, until) = (span.since.as_millis(), span.until.as_millis());
+    let path = format!(
+        "/api/v1/check_history/?check={check}&since={since}&until={until}&resolution=auto&limit=1000"
+    );
+    inside.get(&path).await
+}
 
 /// Draws these metrics, with the thresholds that they have.
 pub(super) fn charts(
