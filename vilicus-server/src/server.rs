@@ -237,6 +237,9 @@ impl Background {
 /// The store's housekeeping, and the end of sessions and links.
 async fn maintain(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stopped: watch::Receiver<()>) {
     let mut end = std::pin::pin!(dropped(stopped));
+    if let Err(error) = dashboard::clear_away(store.as_ref(), clock.now()).await {
+        tracing::warn!(error = error_chain(&error), "trial checks that were left behind cannot be removed");
+    }
     loop {
         let now = clock.now();
         if let Err(error) = store.maintain(now).await {

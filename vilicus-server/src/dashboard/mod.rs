@@ -39,6 +39,8 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower_http::compression::CompressionLayer;
+use vilicus_core::Timestamp;
+use vilicus_store::{Store, StoreError};
 
 use crate::api::{self, AppState};
 use crate::http::Peer;
@@ -171,6 +173,14 @@ impl Dashboard {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         format!("{}://{}", if secure { "https" } else { "http" }, host.unwrap_or("localhost"))
     }
+}
+
+/// Clears away what the end of the server left of work that pages had begun.
+///
+/// # Errors
+/// The store can't read or write.
+pub(crate) async fn clear_away(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+    check::trial::forget(store, now).await
 }
 
 fn render(status: StatusCode, page: &impl Template) -> Response {

@@ -3,7 +3,7 @@
 pub(super) mod actions;
 pub(super) mod edit;
 pub(super) mod replay;
-mod trial;
+pub(super) mod trial;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
