@@ -1,14 +1,13 @@
 //! Who is told of what: the routes in their order, who would hear of a check, and the form of a route.
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Dashboard;
 use super::form;
 use super::inside::{Inside, Refused};
 use super::render;
@@ -266,12 +265,7 @@ struct RoutePage {
 }
 
 /// `GET /route/{id}`
-pub(super) async fn edit(
-    State(_): State<Dashboard>,
-    visitor: Visitor,
-    inside: Inside,
-    Path(id): Path<u64>,
-) -> Response {
+pub(super) async fn edit(visitor: Visitor, inside: Inside, Path(id): Path<u64>) -> Response {
     one(visitor, &inside, id, None, None).await
 }
 
