@@ -142,7 +142,7 @@ enum WhatBody {
 }
 
 /// The words of `type`.
-const TYPES: [&str; 10] = [
+pub(crate) const TYPES: [&str; 10] = [
     "state",
     "telling",
     "flapping",

@@ -66,6 +66,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use self::check_history::PATH as REPORT;
+pub(crate) use self::event::TYPES as EVENT_TYPES;
 pub use self::state::{AppState, ChannelTester, NoRandomness, Parts, Random, SystemRandom, TestOutcome};
 pub use self::token::{new_secret, new_token};
 use crate::http::path::{OPENAPI, normalise};

@@ -12,11 +12,10 @@ use super::visitor::Visitor;
 use super::wire::{self, List};
 use super::words::{Age, Mark, visible};
 use super::{Dashboard, form, render};
+use crate::api::EVENT_TYPES;
 
 /// So many events are on a page.
 const SHOWN: usize = 100;
-/// The types that can be asked for.
-const TYPES: [&str; 6] = ["state", "flapping", "acknowledgement", "downtime", "agent", "configuration"];
 
 /// Something that happened.
 pub(super) struct EventView {
@@ -54,7 +53,8 @@ impl Wanted {
         let check = self.check.map(|id| format!("check={id}"));
         let agent = self.agent.map(|id| format!("agent={id}"));
         // Only known words go on into an address.
-        let kind = TYPES.into_iter().find(|kind| *kind == self.r#type).map(|kind| format!("type={kind}"));
+        let kind =
+            EVENT_TYPES.into_iter().find(|kind| *kind == self.r#type).map(|kind| format!("type={kind}"));
         check.into_iter().chain(agent).chain(kind).collect()
     }
 }
@@ -81,14 +81,27 @@ pub(super) async fn page(
     fields.extend(wanted.before.map(|before| format!("before={before}")));
     let path = format!("/api/v1/event/?{}", fields.join("&"));
     let events = match inside.get::<List<wire::Event>>(&path).await {
-        Ok(events) => events.objects,
+        Ok(events) => events,
         Err(refused) => return form::refuse(&refused, "/"),
     };
-    let older = events.last().filter(|_| events.len() == SHOWN).map(|last| {
+    let older = events.older().map(|before| {
         let mut fields = wanted.fields();
-        fields.push(format!("before={}", last.id));
+        fields.push(format!("before={before}"));
         format!("/event?{}", fields.join("&"))
     });
-    let lines = events.iter().map(|event| EventView::new(event, now)).collect();
+    let lines = events.objects.iter().map(|event| EventView::new(event, now)).collect();
     render(StatusCode::OK, &EventPage { visitor, lines, wanted, older })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_hear_of_every_type() {
+        let script = include_str!("assets/live.js");
+        for kind in EVENT_TYPES {
+            assert!(script.contains(&format!("\"{kind}\"")), "live.js does not listen to {kind}");
+        }
+    }
 }

@@ -83,12 +83,11 @@ pub(super) async fn page(
     let before = wanted.before.map(|before| format!("&before={before}")).unwrap_or_default();
     let path = format!("/api/v1/notification/?limit={SHOWN}{state}{before}");
     let rows = match inside.get::<List<wire::Notification>>(&path).await {
-        Ok(rows) => rows.objects,
+        Ok(rows) => rows,
         Err(refused) => return form::refuse(&refused, "/"),
     };
-    let older = rows.last().filter(|_| rows.len() == SHOWN);
-    let older = older.map(|last| format!("/notification?before={}{state}", last.id));
-    let rows = rows.iter().map(|row| NotificationView::new(row, now)).collect();
+    let older = rows.older().map(|before| format!("/notification?before={before}{state}"));
+    let rows = rows.objects.iter().map(|row| NotificationView::new(row, now)).collect();
     render(StatusCode::OK, &NotificationsPage { visitor, rows, wanted, older })
 }
 

@@ -8,6 +8,23 @@ use vilicus_core::{Status, Timestamp};
 #[derive(Debug, Deserialize)]
 pub(super) struct List<T> {
     pub(super) objects: Vec<T>,
+    #[serde(default)]
+    meta: Meta,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Default, Deserialize)]
+struct Meta {
+    #[serde(default)]
+    next: Option<String>,
+}
+
+impl<T> List<T> {
+    /// Before which id the next page is, of what is listed newest first. A page can be short and yet not the last.
+    pub(super) fn older(&self) -> Option<u64> {
+        let fields = self.meta.next.as_deref()?.split(['?', '&']);
+        fields.filter_map(|field| field.strip_prefix("before=")).find_map(|id| id.parse().ok())
+    }
 }
 
 /// A check.
@@ -125,7 +142,6 @@ pub(super) struct RolledMetric {
 /// Something that happened.
 #[derive(Debug, Deserialize)]
 pub(super) struct Event {
-    pub(super) id: u64,
     #[serde(default)]
     pub(super) check: Option<String>,
     pub(super) at: Timestamp,
@@ -215,4 +231,18 @@ pub(super) struct Seconds {
 /// The id at the end of a reference.
 pub(super) fn id_of(uri: &str) -> u64 {
     uri.trim_end_matches('/').rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_says_where_it_goes_on() {
+        let list = |json: &str| serde_json::from_str::<List<Value>>(json).unwrap().older();
+        let next = r#"{"objects": [], "meta": {"next": "/api/v1/event/?type=state&limit=1&before=47"}}"#;
+        assert_eq!(list(next), Some(47));
+        assert_eq!(list(r#"{"objects": [], "meta": {"next": null}}"#), None);
+        assert_eq!(list(r#"{"objects": []}"#), None);
+    }
 }

@@ -81,14 +81,18 @@
   soon(every);
   document.addEventListener("visibilitychange", () => document.hidden || soon(0));
 
-  // What happens is told at once; only states change what pages show.
+  // What happens is told at once.
   const listen = () => {
     if (!document.querySelector("[data-live]")) return;
     const check = document.querySelector("[data-stream]");
     const stream = new EventSource(`/api/v1/event/stream/${check ? check.dataset.stream : ""}`);
     const happened = () => soon(Math.max(300, fresh + atMost - performance.now()));
     stream.onmessage = happened;
-    for (const type of ["state", "acknowledgement", "downtime", "flapping", "agent", "configuration"]) stream.addEventListener(type, happened);
+    const types = [
+      "state", "telling", "flapping", "acknowledged", "acknowledgement_ended", "downtime", "ping", "notification",
+      "channel", "configuration",
+    ];
+    for (const type of types) stream.addEventListener(type, happened);
   };
   listen();
 })();
