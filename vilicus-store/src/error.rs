@@ -41,6 +41,9 @@ pub enum StoreError {
         #[source]
         source: EngineError,
     },
+    /// This kind of store makes no backups.
+    #[error("this kind of store makes no backups; use the tools of its database")]
+    NoBackup,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

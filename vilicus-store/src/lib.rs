@@ -6,6 +6,7 @@
 //! | the embedded store over an engine of your own | [`EngineStore`] and the trait [`Engine`] |
 //! | a store over something with transactions of its own | the trait [`Store`] |
 
+pub mod backup;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;

@@ -11,6 +11,7 @@ use vilicus_core::{
     InhibitionId, Millis, NotificationId, Route, RouteId, Status, TemplateId, Timestamp, TokenId,
 };
 
+use crate::backup::Backup;
 use crate::error::StoreError;
 use crate::inventory::{Agent, Channel, Check, Pause, Template, Token};
 use crate::outbox::{Delivery, OutboxRow, Try};
@@ -213,6 +214,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Whether it can write, and how much it holds.
     async fn health(&self) -> StoreHealth;
+
+    /// Everything that is kept, as it is at one moment between this call and the end of the reading, while the store
+    /// works on: [`backup::restore`](crate::backup::restore) makes a store of it. One at a time.
+    ///
+    /// A store over a database that makes its own backups need not offer this.
+    ///
+    /// # Errors
+    /// Another one is being made, or the store can't read; or it is of a kind that makes none.
+    async fn backup(&self, now: Timestamp) -> Result<Backup, StoreError> {
+        let _ = now;
+        Err(StoreError::NoBackup)
+    }
 
     /// Drops what is older than it is kept, and writes down what makes the next start quick.
     ///

@@ -1,7 +1,11 @@
 //! Stores by their address: `sled:DIR` and `memory:`.
 
+use std::io::Read;
 use std::sync::Arc;
 
+#[cfg(feature = "sled")]
+use crate::backup;
+use crate::backup::{BackupError, Summary};
 use crate::embedded::{EngineStore, Options};
 use crate::error::StoreError;
 use crate::memory::MemoryEngine;
@@ -25,6 +29,24 @@ pub enum OpenError {
     },
 }
 
+/// A backup could not be restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The address is none where a store lasts.
+    #[error("'{0}' is nowhere to restore to (expected sled:DIR)")]
+    Address(String),
+    /// The backup, or the place.
+    #[error("the backup cannot be restored to {address}")]
+    Backup {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: BackupError,
+    },
+}
+
 /// Opens the store at an address: `sled:DIR`, or `memory:` for one that forgets everything at its end. Blocks until
 /// it is ready.
 ///
@@ -40,6 +62,31 @@ pub fn open(address: &str, options: Options) -> Result<Arc<dyn Store>, OpenError
         Some(("sled", directory)) if !directory.is_empty() => open_sled(directory, options).map_err(failed),
         _ => Err(OpenError::Address(address.chars().take(255).collect())),
     }
+}
+
+/// Makes a store of a backup at an address, `sled:DIR`, where none is yet. Blocks.
+///
+/// # Errors
+/// The address is none of a store that lasts, there is a store already, or the backup is none or not whole. What is
+/// left of a restore that failed can't be opened as a store: remove it.
+pub fn restore(address: &str, backup: impl Read) -> Result<Summary, RestoreError> {
+    match address.split_once(':') {
+        Some(("sled", directory)) if !directory.is_empty() => restore_sled(directory, backup)
+            .map_err(|source| RestoreError::Backup { address: address.to_owned(), source }),
+        _ => Err(RestoreError::Address(address.chars().take(255).collect())),
+    }
+}
+
+#[cfg(feature = "sled")]
+fn restore_sled(directory: &str, from: impl Read) -> Result<Summary, BackupError> {
+    backup::restore(&crate::sled::SledEngine::open(directory)?, from)
+}
+
+#[cfg(not(feature = "sled"))]
+fn restore_sled(_: &str, _: impl Read) -> Result<Summary, BackupError> {
+    use crate::engine::{EngineError, EngineErrorKind};
+    let what = "this program was built without the feature 'sled'";
+    Err(EngineError::new(EngineErrorKind::Locked, what).into())
 }
 
 #[cfg(feature = "sled")]

@@ -110,15 +110,31 @@ impl Checkpoint {
         Ok(is_last)
     }
 
-    /// Marks it as complete, and drops the checkpoints before it. Returns the record that it follows.
+    /// Marks it as complete. Returns the record that it follows.
     pub(crate) fn finish(self, engine: &dyn Engine, durability: Durability) -> Result<u64, EngineError> {
         let payload = encode(&self.slices)?;
         write_slice(engine, &self.partition, (COMPLETE, 0), self.begin, &payload, durability)?;
-        for (_, partition) in partitions(engine)?.into_iter().filter(|(begin, _)| *begin < self.begin) {
-            engine.drop_partition(&partition)?;
-        }
         Ok(self.begin)
     }
+}
+
+/// Drops the checkpoints before this one, but not one that is held.
+pub(crate) fn drop_before(engine: &dyn Engine, begin: u64, held: Option<u64>) -> Result<(), EngineError> {
+    let is_old = |(of, _): &(u64, String)| *of < begin && Some(*of) != held;
+    partitions(engine)?
+        .iter()
+        .filter(|found| is_old(found))
+        .try_for_each(|(_, name)| engine.drop_partition(name))
+}
+
+/// The record that the newest complete checkpoint follows; `None` when there is none.
+pub(crate) fn newest(engine: &dyn Engine) -> Result<Option<u64>, EngineError> {
+    for (begin, partition) in partitions(engine)?.into_iter().rev() {
+        if read_slice::<Complete>(engine, &partition, (COMPLETE, 0))?.is_some() {
+            return Ok(Some(begin));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes a whole checkpoint of a truth that nobody changes meanwhile.
@@ -247,7 +263,8 @@ fn partitions(engine: &dyn Engine) -> Result<Vec<(u64, String)>, EngineError> {
     Ok(found)
 }
 
-fn partition_of(begin: u64) -> String {
+/// The partition of the checkpoint that follows this record.
+pub(crate) fn partition_of(begin: u64) -> String {
     format!("{PREFIX}{begin:020}")
 }
 

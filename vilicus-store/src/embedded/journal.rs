@@ -143,6 +143,11 @@ pub(crate) fn drop_covered(engine: &dyn Engine, covered: u64) -> Result<(), Engi
     Ok(())
 }
 
+/// The keys of the records after `after`, up to `last`: the first of them, and the first that is too large.
+pub(crate) fn keys_between(after: u64, last: u64) -> (Vec<u8>, Vec<u8>) {
+    (key(after.saturating_add(1), 0), key(last.saturating_add(1), 0))
+}
+
 fn partition_of(first: u64) -> String {
     // As wide as the largest number, so that the order of names is the order of records.
     format!("{PREFIX}{first:020}")

@@ -17,6 +17,7 @@
 //! | `record`, `journal`, `checkpoint`, `recovery` | bytes on disk, and the way back from them |
 //! | `chunk`, `history`, `rollup`, `period`, `retention` | what was, packed, put together, and forgotten |
 //! | `reads` | views and lists |
+//! | `snapshot` | everything at once, for a backup |
 //!
 //! Readers may see a state a moment before it is durable; no event and no message leaves before it is.
 
@@ -47,6 +48,7 @@ mod rules;
 mod sample;
 mod samples;
 mod shared;
+mod snapshot;
 mod specs;
 mod surroundings;
 mod table;
@@ -71,6 +73,7 @@ use vilicus_core::{
     AgentId, ChannelId, CheckId, Downtime, Event, Inhibition, Millis, NotificationId, Route, Timestamp,
 };
 
+use crate::backup::Backup;
 use crate::embedded::recovery::Recovered;
 use crate::embedded::shared::Shared;
 use crate::embedded::writer::{CommitJob, Job, Writer};
@@ -90,6 +93,8 @@ const INBOX: usize = 4096;
 const MAX_QUEUED: usize = 200_000;
 /// When to try again what met a full inbox.
 const BUSY_RETRY: Millis = Millis::from_secs(1);
+/// When to ask again for a backup while another is being made.
+const BACKUP_RETRY: Millis = Millis::from_secs(30);
 
 /// How a store is kept. What is not asked for has defaults that work.
 #[derive(Debug, Clone)]
@@ -456,6 +461,33 @@ impl<E: Engine> Store for EngineStore<E> {
             quarantined: faults.quarantined,
             queued: self.shared.queued.load(Ordering::Relaxed),
         }
+    }
+
+    async fn backup(&self, now: Timestamp) -> Result<Backup, StoreError> {
+        self.check_open()?;
+        let (shared, engine) = (Arc::clone(&self.shared), Arc::clone(&self.engine));
+        let (pieces, backup) = Backup::channel();
+        let (holding, held) = oneshot::channel();
+        let copy = move || match shared.hold_newest(engine.as_ref()) {
+            Ok(Some(held)) => {
+                let _ = holding.send(Ok(()));
+                snapshot::copy(engine.as_ref(), &shared, &held, now, &pieces);
+            }
+            Ok(None) => {
+                let _ = holding.send(Err(StoreError::Busy { retry_after: BACKUP_RETRY }));
+            }
+            Err(error) => {
+                let _ = holding.send(Err(read_error(error)));
+            }
+        };
+        let thread = thread::Builder::new().name("vilicus-backup".to_owned()).spawn(copy);
+        thread.map_err(|error| {
+            StoreError::Unreadable(
+                EngineError::new(EngineErrorKind::Io, "no thread can be started").source(error),
+            )
+        })?;
+        held.await.unwrap_or(Err(StoreError::Closed))?;
+        Ok(backup)
     }
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {

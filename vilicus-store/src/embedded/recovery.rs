@@ -2,6 +2,7 @@
 
 use vilicus_core::{CheckId, Timestamp};
 
+use crate::backup::RESTORING;
 use crate::embedded::checkpoint::{self, Loaded};
 use crate::embedded::effect::{Effect, ResultEffect};
 use crate::embedded::journal;
@@ -32,6 +33,9 @@ pub(crate) fn create(
 
 /// Reads what is kept; `None` when there is no store yet.
 pub(crate) fn recover(engine: &dyn Engine, now: Timestamp) -> Result<Option<Recovered>, EngineError> {
+    if engine.partitions()?.iter().any(|name| name == RESTORING) {
+        return Err(cut_off());
+    }
     let Some(Loaded { mut truth, begin, covered }) = checkpoint::load(engine, now)? else {
         return if is_empty(engine)? { Ok(None) } else { Err(no_checkpoint()) };
     };
@@ -71,6 +75,12 @@ fn check_of(effect: &Effect) -> Option<CheckId> {
 fn is_empty(engine: &dyn Engine) -> Result<bool, EngineError> {
     let names = engine.partitions()?;
     Ok(!names.iter().any(|name| name.starts_with(journal::PREFIX) || name.starts_with("history-")))
+}
+
+fn cut_off() -> EngineError {
+    let what =
+        "a backup was being restored here, and not to its end; remove what is here, and restore it again";
+    EngineError::new(EngineErrorKind::Corrupt, what)
 }
 
 fn no_checkpoint() -> EngineError {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use tokio::sync::watch;
 
+use crate::embedded::checkpoint;
 use crate::embedded::truth::Truth;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::inventory::Token;
 use crate::store::Sequence;
 
@@ -27,8 +28,30 @@ pub(crate) struct Shared {
     pub(crate) jobs: AtomicUsize,
     faults: Mutex<Faults>,
     damaged: Damaged,
+    /// The checkpoint that a backup is being made of.
+    hold: Mutex<Option<u64>>,
     changed: watch::Sender<Sequence>,
     outbox_changed: watch::Sender<Sequence>,
+}
+
+/// A checkpoint that is kept, with the journal after it, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    shared: &'a Shared,
+    checkpoint: u64,
+}
+
+impl Held<'_> {
+    /// The record that the checkpoint follows.
+    pub(crate) fn checkpoint(&self) -> u64 {
+        self.checkpoint
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.shared.hold() = None;
+    }
 }
 
 /// What went wrong.
@@ -81,6 +104,7 @@ impl Shared {
             jobs: AtomicUsize::new(0),
             faults: Mutex::new(Faults { quarantined, ..Faults::default() }),
             damaged: Damaged::default(),
+            hold: Mutex::default(),
             changed: watch::Sender::new(first),
             outbox_changed: watch::Sender::new(first),
         }
@@ -118,6 +142,23 @@ impl Shared {
     /// Lets callers be known by the tokens of this truth and no others.
     pub(crate) fn publish_all_tokens(&self, truth: &mut Truth) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = all_tokens(truth);
+    }
+
+    /// The checkpoint that is held. While this is locked none is dropped, and none begins to be held.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, Option<u64>> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the newest complete checkpoint; `None` when one is held already.
+    pub(crate) fn hold_newest(&self, engine: &dyn Engine) -> Result<Option<Held<'_>>, EngineError> {
+        let mut hold = self.hold();
+        if hold.is_some() {
+            return Ok(None);
+        }
+        let none = || EngineError::new(EngineErrorKind::Corrupt, "there is no complete checkpoint");
+        let checkpoint = checkpoint::newest(engine)?.ok_or_else(none)?;
+        *hold = Some(checkpoint);
+        Ok(Some(Held { shared: self, checkpoint }))
     }
 
     /// The last record that is durable.

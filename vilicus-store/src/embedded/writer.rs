@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use vilicus_core::Timestamp;
 
-use crate::embedded::checkpoint::Checkpoint;
+use crate::embedded::checkpoint::{self, Checkpoint};
 use crate::embedded::journal::{self, Journal};
 use crate::embedded::shared::{Disk, Shared};
 use crate::embedded::truth::Truth;
@@ -185,7 +185,7 @@ impl<E: Engine> Writer<E> {
             Job::Commit(commit) => self.take_group(commit),
             Job::Maintain { now, reply } => {
                 self.now = self.now.max(now);
-                if let Err(error) = retention::drop_old(self.engine.as_ref(), &self.options, now) {
+                if let Err(error) = self.drop_old(now) {
                     let _ =
                         reply.send(Err(StoreError::Unwritable { retry_after: RETRIES[0], source: error }));
                 } else {
@@ -197,6 +197,12 @@ impl<E: Engine> Writer<E> {
                 self.ask_for_checkpoint(reply);
             }
         }
+    }
+
+    /// Drops what is too old. What a backup is being made of stays until the next time.
+    fn drop_old(&self, now: Timestamp) -> Result<(), EngineError> {
+        let hold = self.shared.hold();
+        if hold.is_none() { retention::drop_old(self.engine.as_ref(), &self.options, now) } else { Ok(()) }
     }
 
     fn ask_for_checkpoint(&mut self, reply: oneshot::Sender<Result<(), StoreError>>) {
@@ -389,8 +395,12 @@ impl<E: Engine> Writer<E> {
     }
 
     fn finish_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), EngineError> {
-        let covered = checkpoint.finish(self.engine.as_ref(), self.options.durability)?;
-        journal::drop_covered(self.engine.as_ref(), covered)?;
+        let engine = self.engine.as_ref();
+        let covered = checkpoint.finish(engine, self.options.durability)?;
+        let hold = self.shared.hold();
+        checkpoint::drop_before(engine, covered, *hold)?;
+        journal::drop_covered(engine, hold.map_or(covered, |held| held.min(covered)))?;
+        drop(hold);
         for reply in self.waiting.drain(..) {
             let _ = reply.send(Ok(()));
         }
