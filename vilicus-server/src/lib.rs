@@ -32,6 +32,7 @@
 pub mod api;
 pub mod apply;
 pub mod availability;
+pub mod backup_file;
 pub mod clock;
 pub mod dashboard;
 pub mod dispatcher;
@@ -46,6 +47,8 @@ pub mod metrics;
 pub mod notifiers;
 pub mod outbound;
 pub mod policy_test;
+#[cfg(feature = "cli")]
+pub mod progress;
 pub mod self_check;
 pub mod server;
 pub mod settings;

@@ -13,6 +13,7 @@ pub(crate) mod agent_body;
 mod announce;
 mod apply;
 mod availability;
+mod backup;
 mod channel;
 pub(crate) mod channel_body;
 mod check;
@@ -128,6 +129,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(availability::routes())
         .merge(replay::routes())
         .merge(notification::routes())
+        .merge(backup::routes())
 }
 
 /// What keeps a browser from making anything but data of an answer, and caches from keeping it.

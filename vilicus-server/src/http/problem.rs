@@ -204,6 +204,7 @@ impl From<StoreError> for Problem {
                 Self::unavailable("more waits for the store than it may hold; nothing was kept", retry_after)
             }
             StoreError::Refused { refusal, .. } => refusal.into(),
+            StoreError::NoBackup => Self::new(StatusCode::NOT_IMPLEMENTED, text),
             StoreError::Closed => Self::unavailable("the server is stopping", Millis::from_secs(5)),
             _ => {
                 tracing::error!(error = %text, "the store failed");

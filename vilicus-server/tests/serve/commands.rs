@@ -38,6 +38,49 @@ async fn commands_talk_to_the_server_that_runs_or_open_the_store_themselves() {
     assert_eq!(browser.get(&link[link.find("/login").unwrap()..]).await.status, 303);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_kept_in_a_file_restored_moved_and_compacted() {
+    let place = Place::new();
+    let server = place.serve(&STORE, &[]).await;
+    let known = ["token", "create", "--role", "admin", "--name", "known-again"];
+    let token = printed(&place.run(&with_store(&known)));
+    let file = place.path("all.backup");
+    let name = file.to_str().unwrap();
+    assert!(printed(&place.run(&with_store(&["store", "backup", name]))).contains("nothing is broken"));
+    assert_eq!(mode(&file), 0o600, "it holds secrets");
+    for taken in [&["store", "compact"] as &[_], &["store", "restore", name]] {
+        let refused = place.run(&with_store(taken));
+        assert_ne!(refused.status.code(), Some(0), "{taken:?} while the server runs");
+    }
+    assert_eq!(server.stop().await.code(), Some(0));
+    let over = place.run(&with_store(&["store", "restore", name]));
+    assert!(complaint(&over).contains("move it aside first"), "{}", complaint(&over));
+    std::fs::write(place.path("data/kept.txt"), "none of the store's").unwrap();
+    assert!(printed(&place.run(&with_store(&["store", "compact"]))).contains("bytes and has"));
+    assert!(place.path("data/kept.txt").exists() && !place.path("data.compact").exists());
+    printed(&place.run(&with_store(&["store", "backup", name])));
+
+    std::fs::remove_dir_all(place.path("data")).unwrap();
+    let next = printed(&place.run(&with_store(&["store", "restore", name])));
+    assert!(next.contains("vilicus-server serve --store"), "{next}");
+    let (data, moved) = (place.path("data"), place.path("moved"));
+    let (from, to) = (format!("sled:{}", data.display()), format!("sled:{}", moved.display()));
+    let migrated = printed(&place.run(&["store", "migrate", "--from", &from, "--to", &to]));
+    assert!(migrated.contains(&to), "{migrated}");
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&moved, &data).unwrap();
+    let server = place.serve(&STORE, &[]).await;
+    let mut browser = Browser::new(&server.url());
+    assert_eq!(browser.submit("/login", &[("token", &token)]).await.status, 303, "the token is known");
+
+    let half = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &half[..half.len() / 2]).unwrap();
+    let other = format!("sled:{}", place.path("other").display());
+    let cut = place.run(&["store", "restore", name, "--store", &other]);
+    assert!(complaint(&cut).contains("ends early"), "{}", complaint(&cut));
+    assert!(!place.path("other/restoring").exists(), "nothing is written before the file was read");
+}
+
 #[test]
 fn what_is_said_wrong_is_explained_with_the_right_exit_code() {
     let place = Place::new();

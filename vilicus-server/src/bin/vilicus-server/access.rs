@@ -7,7 +7,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use reqwest::{Client, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -22,6 +25,8 @@ use crate::{files, store};
 const TOKEN: &str = "local.token";
 /// Where that token can be used; and on a second line, where people find the dashboard.
 const URL: &str = "local.url";
+/// A backup takes no longer.
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// The files that let the command line in; they go when the server ends.
 #[derive(Debug)]
@@ -132,8 +137,21 @@ impl Running {
         if status.is_success() {
             return Ok(body);
         }
-        let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason is given");
-        Err(Failure::new(format!("the server refuses ({status}): {detail}")))
+        Err(refused(status, &body))
+    }
+
+    /// A backup, piece by piece.
+    pub(crate) async fn backup(&self) -> Result<impl Stream<Item = reqwest::Result<Bytes>> + use<>, Failure> {
+        let failed =
+            |error: reqwest::Error| Failure::because("the server does not answer", &error.without_url());
+        let request = self.client.get(format!("{}/api/v1/backup/", self.url)).timeout(BACKUP_TIMEOUT);
+        let answer = request.bearer_auth(self.token.expose_secret()).send().await.map_err(failed)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.bytes_stream());
+        }
+        let body: Value = answer.json().await.map_err(failed)?;
+        Err(refused(status, &body))
     }
 
     /// The server's `/metrics`.
@@ -147,4 +165,9 @@ impl Running {
             |error: reqwest::Error| Failure::because("the server does not answer", &error.without_url());
         answer.map_err(failed)?.text().await.map_err(failed)
     }
+}
+
+fn refused(status: StatusCode, body: &Value) -> Failure {
+    let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason is given");
+    Failure::new(format!("the server refuses ({status}): {detail}"))
 }

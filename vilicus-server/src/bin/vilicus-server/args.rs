@@ -79,6 +79,34 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Write everything to a file, while the server works on or when it does not run
+    Backup {
+        #[command(flatten)]
+        data: DataArgs,
+        /// The file; what is there stays until the new one is whole
+        file: PathBuf,
+    },
+    /// Make a store of a backup, in a place where none is
+    Restore {
+        #[command(flatten)]
+        data: DataArgs,
+        /// The file
+        file: PathBuf,
+    },
+    /// Write the store anew without what its files hold in vain; the server must not run
+    Compact {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Copy a store to another place; the server must not run
+    Migrate {
+        /// Where everything is: sled:DIR
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// Where it shall be, where no store is: sled:DIR
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
 }
 
 /// Where the settings and the data are.

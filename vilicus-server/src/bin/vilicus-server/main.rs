@@ -3,11 +3,13 @@
 
 mod access;
 mod args;
+mod backup;
 mod check_config;
 mod exit;
 mod files;
 mod log;
 mod login_link;
+mod relocate;
 mod serve;
 mod store;
 mod token;
@@ -36,14 +38,24 @@ fn main() -> ExitCode {
     }
 }
 
+async fn run_store(command: StoreCommand) -> Result<(), Failure> {
+    match command {
+        StoreCommand::Info { data } => store::info(&data).await,
+        StoreCommand::Verify { data } => store::verify(&data).await,
+        StoreCommand::Backup { data, file } => backup::make(&data, &file).await,
+        StoreCommand::Restore { data, file } => backup::restore(&data, &file).await,
+        StoreCommand::Compact { data } => relocate::compact(&data).await,
+        StoreCommand::Migrate { from, to } => relocate::migrate(&from, &to).await,
+    }
+}
+
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(*args).await,
         Command::CheckConfig { files, tests } => check_config::run(&files, &tests).await,
         Command::Token { command: TokenCommand::Create(args) } => token::create(args).await,
         Command::LoginLink { data } => login_link::run(&data).await,
-        Command::Store { command: StoreCommand::Info { data } } => store::info(&data).await,
-        Command::Store { command: StoreCommand::Verify { data } } => store::verify(&data).await,
+        Command::Store { command } => run_store(command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "vilicus-server", &mut std::io::stdout());
             Ok(())

@@ -60,7 +60,8 @@ pub(crate) async fn close(store: &dyn Store) -> Result<(), Failure> {
     store.close().await.map_err(|error| Failure::store(error_chain(&error)))
 }
 
-fn make_dir(dir: &Path) -> Result<(), Failure> {
+/// Makes the data directory, for this user alone.
+pub(crate) fn make_dir(dir: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| Failure::store(format!("cannot make the data directory {}: {error}", dir.display())))
 }

@@ -90,6 +90,19 @@ pub(crate) enum Command {
         #[arg(short, long, required = true, value_name = "FILE")]
         file: Vec<std::path::PathBuf>,
     },
+    /// Write everything that the server keeps to a file, while it works on
+    Backup {
+        /// The file; what is there stays until the new one is whole [default: named after the time]
+        file: Option<PathBuf>,
+    },
+    /// Make a store of a backup, on the server's host, in a place where none is; no server is asked
+    Restore {
+        /// The file
+        file: PathBuf,
+        /// Where the store shall be: sled:DIR
+        #[arg(long, value_name = "URL", env = "VILICUS_STORE", default_value = "sled:./vilicus-data")]
+        to: String,
+    },
     /// Show what is wrong on the whole screen, always fresh
     Top {
         /// How often to look, in seconds

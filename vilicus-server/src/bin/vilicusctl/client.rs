@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use rustls_pki_types::CertificateDer;
@@ -21,6 +23,8 @@ use crate::login::{self, Login};
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// A stream lasts at most so long; then it is begun anew where it was.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(3600);
+/// An answer that may be long ends within this.
+const LONG_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// The most objects of one answer.
 const PAGE: usize = 1000;
 
@@ -105,7 +109,7 @@ impl Client {
     }
 
     /// Events as they happen, after this one.
-    pub(crate) async fn stream(&self, path: &str, after: u64) -> Result<Stream, Failure> {
+    pub(crate) async fn stream(&self, path: &str, after: u64) -> Result<EventStream, Failure> {
         let request = self.http.get(format!("{}{path}", self.url)).timeout(STREAM_TIMEOUT);
         let request = request.bearer_auth(self.token.expose_secret()).header("last-event-id", after);
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
@@ -115,7 +119,23 @@ impl Client {
             let failure = refused(&self.url, path, status, &bytes);
             return Err(if status.is_server_error() { failure.passing() } else { failure });
         }
-        Ok(Stream { answer, read: Vec::new() })
+        Ok(EventStream { answer, read: Vec::new() })
+    }
+
+    /// An answer that is no JSON, piece by piece.
+    pub(crate) async fn bytes(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = reqwest::Result<Bytes>> + use<>, Failure> {
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(LONG_TIMEOUT);
+        let request = request.bearer_auth(self.token.expose_secret());
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.bytes_stream());
+        }
+        let bytes = answer.bytes().await.map_err(|error| self.unreachable(error))?;
+        Err(refused(&self.url, path, status, &bytes))
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {
@@ -142,13 +162,13 @@ impl Client {
 /// Events that come one by one, as Server-Sent Events.
 ///
 /// *Source of the format:* <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
-pub(crate) struct Stream {
+pub(crate) struct EventStream {
     answer: reqwest::Response,
     /// What came of a line that is not yet whole.
     read: Vec<u8>,
 }
 
-impl Stream {
+impl EventStream {
     /// The data of the next event, which is one line of JSON here; `None` when the stream ends.
     pub(crate) async fn next(&mut self) -> Result<Option<String>, Failure> {
         loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::args::EventsArgs;
-use crate::client::{Client, Stream, encoded};
+use crate::client::{Client, EventStream, encoded};
 use crate::exit::Failure;
 use crate::print;
 use crate::words::text;
@@ -36,7 +36,7 @@ pub(crate) async fn run(client: &Client, asked: &EventsArgs) -> Result<(), Failu
 }
 
 /// Shows events until the stream ends.
-async fn follow(stream: &mut Stream, last: &mut u64) -> Result<(), Failure> {
+async fn follow(stream: &mut EventStream, last: &mut u64) -> Result<(), Failure> {
     while let Some(data) = stream.next().await? {
         let event: Value = serde_json::from_str(&data)
             .map_err(|error| Failure::because("the server sent an event that is none", &error))?;
@@ -47,7 +47,7 @@ async fn follow(stream: &mut Stream, last: &mut u64) -> Result<(), Failure> {
 }
 
 /// Comes back to a server that may be away for a while; what it refuses, it refuses for good.
-async fn again(client: &Client, path: &str, last: u64) -> Result<Stream, Failure> {
+async fn again(client: &Client, path: &str, last: u64) -> Result<EventStream, Failure> {
     loop {
         tokio::time::sleep(AGAIN_AFTER).await;
         match client.stream(path, last).await {

@@ -3,6 +3,7 @@
 mod act;
 mod apply;
 mod args;
+mod backup;
 mod client;
 mod describe;
 mod downtime;
@@ -67,6 +68,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Replay(asked) => replay::run(&connect()?, &asked).await?,
         Command::Token { command } => token::run(&connect()?, command).await?,
         Command::Test { tests, file } => test::run(&tests, &file).await?,
+        Command::Backup { file } => backup::make(&connect()?, file).await?,
+        Command::Restore { file, to } => backup::restore(&file, &to)?,
         Command::Top { every } => top::run(&connect()?, std::time::Duration::from_secs(every)).await?,
         Command::Import { from: ImportCommand::Nagios { directories, smtp, sender } } => {
             import::nagios(&directories, &smtp, &sender)?;

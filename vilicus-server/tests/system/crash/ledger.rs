@@ -48,6 +48,26 @@ impl Ledger {
         }
     }
 
+    /// Proves that what is stored are the first of the batches, whole, and the state that follows.
+    pub(super) async fn begins_as(&self, admin: &Rest) {
+        let checks: BTreeSet<u64> = self.sent.keys().map(|(check, _)| *check).collect();
+        let mut batches = BTreeSet::new();
+        for check in checks {
+            let mut stored: Vec<String> = history(admin, check).await.iter().map(|row| key(row).1).collect();
+            stored.sort();
+            let sent = self.sent.range((check, String::new())..(check + 1, String::new()));
+            let sent: Vec<&String> = sent.map(|((_, time), _)| time).take(stored.len()).collect();
+            assert!(
+                sent.iter().copied().eq(&stored),
+                "check {check}: {stored:?} is not the beginning of {sent:?}"
+            );
+            assert!(!stored.is_empty(), "check {check}: the load came through before the backup");
+            self.state_follows(admin, check, &stored[stored.len() - 1]).await;
+            batches.insert(stored.len());
+        }
+        assert_eq!(batches.len(), 1, "a batch is stored as a whole or not at all: {batches:?}");
+    }
+
     async fn state_follows(&self, admin: &Rest, check: u64, newest: &str) {
         let state = admin.get(&format!("/api/v1/check/{check}/")).await.expect(200)["state"].clone();
         assert_eq!(state["last_result_at"], *newest, "check {check}: {state}");

@@ -21,16 +21,16 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Enrols `agents` agents with `checks` checks each, and lets them post.
-    pub(super) async fn start(server: &Server, agents: usize, checks: usize) -> Self {
+    /// Enrols `agents` agents, called `name` and a number, with `checks` checks each, and lets them post.
+    pub(super) async fn start(server: &Server, name: &str, agents: usize, checks: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = Vec::new();
         for number in 0..agents {
-            let (id, client) = enroll_by_hand(server, &format!("load-{number}")).await;
+            let (id, client) = enroll_by_hand(server, &format!("{name}-{number}")).await;
             let mut ids = Vec::new();
-            for name in 0..checks {
+            for index in 0..checks {
                 let check =
-                    json!({"agent": id, "name": format!("check-{name}"), "kind": "load", "interval": "60s"});
+                    json!({"agent": id, "name": format!("check-{index}"), "kind": "load", "interval": "60s"});
                 ids.push(rest::id(&server.admin().create("/api/v1/check/", check).await));
             }
             clients.push(tokio::spawn(post_until(Arc::clone(&stop), client, ids)));

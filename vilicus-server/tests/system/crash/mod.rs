@@ -4,6 +4,7 @@
 //! turns from OK to CRITICAL and back, and whoever listens on the webhook must hear of each turn. The moments come from
 //! a seed that is printed; `VILICUS_CRASH_SEED` and `VILICUS_CRASH_ROUNDS` repeat a run or make it longer.
 
+mod backup;
 mod ledger;
 mod load;
 mod turns;
@@ -36,7 +37,7 @@ async fn nothing_is_lost_told_twice_or_made_up_by_crashes() {
     let recorder = Recorder::start().await;
     recorder.channel(&server.admin()).await;
     let mut turns = Turns::prepare(&server).await;
-    let load = Load::start(&server, AGENTS, CHECKS).await;
+    let load = Load::start(&server, "load", AGENTS, CHECKS).await;
 
     for round in 0..rounds {
         turns.previous_is_told(&recorder).await;
