@@ -77,6 +77,7 @@ const TABLE: &[Row] = &[
     ("PATCH /api/v1/template/{template}/", r#"{"match": []}"#, [403, 403, 403, 403, 403, 200]),
     ("DELETE /api/v1/template/{template}/", "", [403, 403, 403, 403, 403, 204]),
     ("GET /api/v1/apply/", "", [403, 403, 403, 200, 200, 200]),
+    ("GET /api/v1/backup/", "", [403, 403, 403, 403, 403, 200]),
     ("POST /api/v1/apply/", "{}", [403, 403, 403, 403, 403, 200]),
     ("GET /api/v1/availability/", "", [403, 200, 404, 200, 200, 200]),
     ("POST /api/v1/replay/", REPLAY, [403, 403, 403, 200, 200, 200]),

@@ -111,6 +111,7 @@ fn rows(agent: u64, check: u64, channel: u64) -> Vec<Row> {
         (Method::POST, "/api/v1/replay/".to_owned(), Some(replay), people),
         get("/api/v1/template/", people),
         get("/api/v1/apply/", people),
+        get("/api/v1/backup/", admins),
         get("/api/v1/token/", admins),
         get("/api/v1/user/", admins),
         (

@@ -27,7 +27,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it() {
     let said = well(vilicusctl(&server).arg("backup").arg(&file)).await;
     assert!(said.contains("nothing is broken"), "{said}");
     let meanwhile = meanwhile.stop().await;
-    let configured = server.admin().get("/api/v1/export/").await.text();
+    let configured = server.admin().get("/api/v1/apply/").await.expect(200);
     server.kill();
 
     let mut again = Server::new();
@@ -42,7 +42,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it() {
     for ledger in meanwhile {
         ledger.begins_as(&admin).await;
     }
-    assert_eq!(admin.get("/api/v1/export/").await.text(), configured);
+    assert_eq!(admin.get("/api/v1/apply/").await.expect(200), configured);
 }
 
 fn vilicusctl(server: &Server) -> Command {
