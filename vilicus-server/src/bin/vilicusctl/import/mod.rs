@@ -1,9 +1,10 @@
 //! `import nagios DIR`: a configuration of ours, made of one of Nagios, and a report of what could not be taken over.
 //!
-//! `objects` reads the files and what their templates say, `command` makes a command line of a command and its
+//! `objects` reads the files and what their templates say, `matching` which names a list means, `command` makes a command line of a command and its
 //! arguments, `period` a schedule of a time period, `translate` the configuration of it all.
 
 mod command;
+mod matching;
 mod objects;
 mod period;
 mod translate;

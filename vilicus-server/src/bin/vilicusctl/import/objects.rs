@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::matching::Matching;
 use crate::exit::Failure;
 
 /// So deep templates may use templates: deeper ones use themselves.
@@ -60,6 +61,8 @@ pub(super) struct Objects {
     pub(super) macros: BTreeMap<String, String>,
     /// `command[NAME]=LINE` of NRPE.
     pub(super) nrpe: BTreeMap<String, String>,
+    /// What names in lists are.
+    pub(super) matching: Matching,
     /// What is odd in the files themselves.
     pub(super) faults: Vec<String>,
 }
@@ -119,12 +122,16 @@ impl Objects {
         }
     }
 
-    /// A line outside of definitions: a macro of a resource file, or a command of NRPE.
+    /// A line outside of definitions: a macro of a resource file, a command of NRPE, or a setting of the main file.
     fn setting(&mut self, line: &str) {
         let Some((name, value)) = line.split_once('=') else { return };
         let (name, value) = (name.trim(), value.trim());
         if name.starts_with("$USER") && name.ends_with('$') {
             self.macros.insert(name.to_owned(), value.to_owned());
+        } else if name == "use_regexp_matching" {
+            self.matching.is_regexp = value == "1";
+        } else if name == "use_true_regexp_matching" {
+            self.matching.is_true_regexp = value == "1";
         } else if let Some(command) = name.strip_prefix("command[").and_then(|name| name.strip_suffix(']')) {
             self.nrpe.insert(command.to_owned(), value.to_owned());
         }

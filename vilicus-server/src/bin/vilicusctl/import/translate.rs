@@ -10,8 +10,13 @@ use super::period;
 
 /// How many seconds Nagios' intervals count in.
 const INTERVAL_LENGTH: f64 = 60.0;
-/// What the tag of those who are told of a check begins with.
+/// What the tags begin with of those who are told of a check, and of a host.
 const TELLS: &str = "tells=";
+const TELLS_OF_HOST: &str = "tells-down=";
+/// What a service takes from its host when it does not say it itself.
+const IMPLIED: [&str; 4] = ["contact_groups", "contacts", "notification_interval", "notification_period"];
+/// The letters of the problems of a service, and our words for them.
+const STATES: [(&str, &str); 3] = [("w", "warning"), ("c", "critical"), ("u", "unknown")];
 
 /// The configuration, and what is not in it.
 #[derive(Debug)]
@@ -57,7 +62,11 @@ impl Translation {
 /// Who is told, when and how often.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Telling {
+    /// Whether it is of hosts that are down, and not of services.
+    of_host: bool,
     whom: String,
+    /// Of which problems; empty for all.
+    states: Vec<&'static str>,
     period: String,
     interval: String,
 }
@@ -88,20 +97,22 @@ impl<'a> Translator<'a> {
             report: Vec::new(),
             hosts,
         };
-        translator.groups = translator.members();
+        let (groups, faults) = translator.members();
+        translator.groups = groups;
+        translator.report.extend(faults);
         translator.strangers();
         translator
     }
 
     /// The hosts of each group, as hosts and groups say it.
-    fn members(&self) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    fn members(&self) -> (BTreeMap<&'a str, BTreeSet<&'a str>>, Vec<String>) {
         let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut faults = Vec::new();
         for group in self.objects.of("hostgroup") {
             let Some(name) = group.get("hostgroup_name") else { continue };
-            let members = group.list("members");
-            let all = members.contains(&"*");
-            let named = self.hosts.keys().filter(|host| all || members.contains(host));
-            groups.entry(name).or_default().extend(named);
+            let (members, odd) = self.named(group, "members", self.hosts.keys().copied());
+            faults.extend(odd);
+            groups.entry(name).or_default().extend(members);
         }
         for (name, host) in &self.hosts {
             for group in host.list("hostgroups") {
@@ -116,7 +127,28 @@ impl<'a> Translator<'a> {
                 groups.entry(name).or_default().extend(inner);
             }
         }
-        groups
+        (groups, faults)
+    }
+
+    /// Those of `all` that a list of names means, in which `!` takes away; and what is odd in it.
+    fn named<'n>(
+        &self,
+        object: &Object,
+        field: &str,
+        all: impl Iterator<Item = &'n str> + Clone,
+    ) -> (BTreeSet<&'n str>, Vec<String>) {
+        let (mut wanted, mut unwanted, mut faults) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for entry in object.list(field) {
+            let (set, name) = match entry.strip_prefix('!') {
+                Some(name) => (&mut unwanted, name),
+                None => (&mut wanted, entry),
+            };
+            match self.objects.matching.pattern(name) {
+                Ok(pattern) => set.extend(all.clone().filter(|name| pattern.finds(name))),
+                Err(fault) => faults.push(format!("{}: {field}: {fault}", object.place)),
+            }
+        }
+        (&wanted - &unwanted, faults)
     }
 
     /// Names the kinds of objects that have no counterpart.
@@ -148,35 +180,31 @@ impl<'a> Translator<'a> {
                 self.leave(host, "parents are not taken over; let checks depend on each other instead");
             }
             let groups = self.groups.iter().filter(|(_, members)| members.contains(name));
-            let tags: Vec<&str> = groups.map(|(group, _)| *group).collect();
+            let mut tags: Vec<String> = groups.map(|(group, _)| (*group).to_owned()).collect();
+            tags.extend(self.tells(host, None));
             agents.push(json!({"name": name, "tags": tags}));
         }
         agents
     }
 
     /// The hosts that a service is for.
-    fn hosts_of(&self, service: &Object) -> BTreeSet<&'a str> {
-        let (mut wanted, mut unwanted) = (BTreeSet::new(), BTreeSet::new());
-        for entry in service.list("host_name") {
-            match entry.strip_prefix('!') {
-                Some(not) => drop(unwanted.insert(not.to_owned())),
-                None if entry == "*" => wanted.extend(self.hosts.keys().copied()),
-                None => wanted.extend(self.hosts.get_key_value(entry).map(|(name, _)| *name)),
-            }
+    fn hosts_of(&mut self, service: &Object) -> BTreeSet<&'a str> {
+        let (mut hosts, faults) = self.named(service, "host_name", self.hosts.keys().copied());
+        let (groups, odd) = self.named(service, "hostgroup_name", self.groups.keys().copied());
+        self.report.extend(faults.into_iter().chain(odd));
+        hosts.extend(groups.iter().flat_map(|group| self.groups[group].iter().copied()));
+        // What is taken away is taken away from both lists.
+        for entry in service.list("host_name").into_iter().chain(service.list("hostgroup_name")) {
+            let Some(Ok(pattern)) = entry.strip_prefix('!').map(|name| self.objects.matching.pattern(name))
+            else {
+                continue;
+            };
+            let in_group = |host: &str| {
+                self.groups.iter().any(|(group, hosts)| pattern.finds(group) && hosts.contains(host))
+            };
+            hosts.retain(|host| !pattern.finds(host) && !in_group(host));
         }
-        for entry in service.list("hostgroup_name") {
-            let (not, group) = entry.strip_prefix('!').map_or((false, entry), |group| (true, group));
-            let members = self.groups.get(group).into_iter().flatten().copied();
-            if not {
-                unwanted.extend(members.map(str::to_owned));
-            } else if group == "*" {
-                wanted.extend(self.hosts.keys().copied());
-            } else {
-                wanted.extend(members);
-            }
-        }
-        wanted.retain(|host| !unwanted.contains(*host));
-        wanted
+        hosts
     }
 
     fn checks(&mut self) -> Vec<Value> {
@@ -191,11 +219,22 @@ impl<'a> Translator<'a> {
                 self.leave(service, &format!("the service '{name}' is for no host that is defined"));
             }
             self.unknown_to_us(service);
+            // What fails for one host fails for most of a group: a line for all of them.
+            let mut failed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
             for host in hosts {
                 match self.check(service, name, host) {
                     Ok(check) => checks.push(check),
-                    Err(why) => self.leave(service, &format!("'{name}' of {host}: {why}")),
+                    Err(why) => failed.entry(why).or_default().push(host),
                 }
+            }
+            for (why, hosts) in failed {
+                let of = match hosts.as_slice() {
+                    [first, others @ ..] if !others.is_empty() => {
+                        format!("{first} and {} more", others.len())
+                    }
+                    hosts => hosts.concat(),
+                };
+                self.leave(service, &format!("'{name}' of {of}: {why}"));
             }
         }
         checks
@@ -247,7 +286,7 @@ impl<'a> Translator<'a> {
         if service.get("is_volatile") == Some("1") {
             check.insert("volatile".to_owned(), true.into());
         }
-        if service.get("notifications_enabled") == Some("0") {
+        if service.get("notifications_enabled") == Some("0") || wants_nothing(service) {
             check.insert("notifications".to_owned(), false.into());
         }
         if service.get("flap_detection_enabled") == Some("0") {
@@ -261,8 +300,12 @@ impl<'a> Translator<'a> {
         {
             check.insert("runbook_url".to_owned(), url.into());
         }
-        let tags: Vec<String> =
-            service.list("servicegroups").into_iter().map(str::to_owned).chain(self.tells(service)).collect();
+        let tags: Vec<String> = service
+            .list("servicegroups")
+            .into_iter()
+            .map(str::to_owned)
+            .chain(self.tells(service, self.hosts.get(host).copied()))
+            .collect();
         if !tags.is_empty() {
             check.insert("tags".to_owned(), tags.into());
         }
@@ -295,21 +338,31 @@ impl<'a> Translator<'a> {
         command::line(check_command, &self.commands, &macros)
     }
 
-    /// The tag of those who are told of a service.
-    fn tells(&mut self, service: &Object) -> Option<String> {
-        let mut whom: Vec<&str> = service.list("contact_groups");
-        whom.extend(service.list("contacts"));
+    /// The tag of those who are told of a service of this host, or of a host itself.
+    fn tells(&mut self, object: &Object, host: Option<&Object>) -> Option<String> {
+        // Whom a service names it names alone: those of its host are for services that name nobody.
+        let names_someone = ["contact_groups", "contacts"].iter().any(|field| object.get(field).is_some());
+        let said = |field: &str| {
+            let implied = host.filter(|_| IMPLIED.contains(&field));
+            let implied = implied.filter(|_| !(names_someone && field.starts_with("contact")));
+            object.get(field).or_else(|| implied?.get(field)).unwrap_or_default()
+        };
+        let entries = ["contact_groups", "contacts"].into_iter().flat_map(|field| said(field).split(','));
+        let mut whom: Vec<&str> = entries.map(str::trim).filter(|entry| !entry.is_empty()).collect();
         whom.sort_unstable();
-        if whom.is_empty() {
+        if whom.is_empty() || wants_nothing(object) {
             return None;
         }
         let telling = Telling {
+            of_host: host.is_none(),
             whom: whom.join(","),
-            period: service.get("notification_period").unwrap_or_default().to_owned(),
-            interval: service.get("notification_interval").unwrap_or_default().to_owned(),
+            states: if host.is_some() { states(object) } else { Vec::new() },
+            period: said("notification_period").to_owned(),
+            interval: said("notification_interval").to_owned(),
         };
         let next = self.tellings.len() + 1;
-        let tag = self.tellings.entry(telling).or_insert_with(|| format!("{TELLS}{next}"));
+        let prefix = if telling.of_host { TELLS_OF_HOST } else { TELLS };
+        let tag = self.tellings.entry(telling).or_insert_with(|| format!("{prefix}{next}"));
         Some(tag.clone())
     }
 
@@ -359,7 +412,7 @@ impl<'a> Translator<'a> {
                 continue;
             }
             let mut route = json!({
-                "name": format!("{} ({tag})", telling.whom), "match": [format!("tag={tag}")], "channels": contacts,
+                "name": format!("{} ({tag})", telling.whom), "match": conditions(&telling, &tag), "channels": contacts,
                 "continue": true,
             });
             if let Some(interval) = telling.interval.parse::<f64>().ok().filter(|interval| *interval > 0.0) {
@@ -387,7 +440,113 @@ impl<'a> Translator<'a> {
     }
 }
 
+/// Whether nobody is told of it.
+fn wants_nothing(object: &Object) -> bool {
+    object.list("notification_options") == ["n"]
+}
+
+/// The problems of which people are told; empty for all.
+fn states(service: &Object) -> Vec<&'static str> {
+    let options = service.list("notification_options");
+    if options.is_empty() {
+        return Vec::new();
+    }
+    let named = STATES.iter().filter(|(letter, _)| options.iter().any(|option| option.starts_with(letter)));
+    let named: Vec<&str> = named.map(|(_, word)| *word).collect();
+    if named.len() == STATES.len() { Vec::new() } else { named }
+}
+
+/// What a route of these asks of a problem. A host that is down has no check.
+fn conditions(telling: &Telling, tag: &str) -> Vec<String> {
+    let mut conditions = vec![format!("tag={tag}")];
+    if telling.of_host {
+        conditions.push("check=".to_owned());
+    }
+    if !telling.states.is_empty() {
+        conditions.push(format!("status=~{}", telling.states.join("|")));
+    }
+    conditions
+}
+
 /// Nagios' units as ours.
 fn seconds(interval: f64) -> String {
     format!("{}s", (interval * INTERVAL_LENGTH).round().max(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matching::Matching;
+    use super::*;
+
+    fn objects(is_true_regexp: bool) -> Objects {
+        let matching = Matching { is_regexp: true, is_true_regexp };
+        let host = |name, more: &[(&str, &str)]| {
+            Object::of(
+                "host",
+                &[&[("host_name", name), ("contact_groups", "night"), ("notification_interval", "20")], more]
+                    .concat(),
+            )
+        };
+        let service = |name, more: &[(&str, &str)]| {
+            Object::of(
+                "service",
+                &[&[("service_description", name), ("check_command", "ssh")], more].concat(),
+            )
+        };
+        let all = vec![
+            host("pdbs101.wh", &[]),
+            host("padm22.dyn", &[("notification_options", "n")]),
+            Object::of(
+                "hostgroup",
+                &[("hostgroup_name", "prod"), ("members", "^p(adm|dbs)[0-9]+.*(wh|dyn)$")],
+            ),
+            Object::of("command", &[("command_name", "ssh"), ("command_line", "/p/check_ssh $HOSTADDRESS$")]),
+            Object::of("contact", &[("contact_name", "ann"), ("email", "ann@example.org")]),
+            Object::of("contactgroup", &[("contactgroup_name", "night"), ("members", "ann")]),
+            service("SSH", &[("hostgroup_name", "prod")]),
+            service("Load", &[("host_name", "^p"), ("notification_options", "c,r"), ("contacts", "ann")]),
+            service("Quiet", &[("hostgroup_name", "prod,!prod"), ("host_name", "pdbs101.wh")]),
+            service("Stats", &[("host_name", "pdbs101.wh"), ("notification_options", "n")]),
+        ];
+        Objects { all, matching, ..Objects::default() }
+    }
+
+    #[test]
+    fn names_are_regular_expressions_and_hosts_lend_their_contacts() {
+        let translation = Translation::of(&objects(true), "smtp://localhost", "vilicus@localhost");
+        let made = &translation.configuration;
+        let names = |kind: &str| -> Vec<String> {
+            let name = |object: &Value| {
+                format!(
+                    "{}{}",
+                    object["agent"].as_str().map_or_else(String::new, |agent| format!("{agent}/")),
+                    object["name"].as_str().unwrap_or_default()
+                )
+            };
+            made[kind].as_array().unwrap().iter().map(name).collect()
+        };
+        let checks =
+            ["padm22.dyn/SSH", "pdbs101.wh/SSH", "padm22.dyn/Load", "pdbs101.wh/Load", "pdbs101.wh/Stats"];
+        assert_eq!(names("check"), checks, "{:?}", translation.report);
+        assert_eq!(made["check"][4]["notifications"], false, "nobody is told of it");
+        let routes: Vec<Value> =
+            made["route"].as_array().unwrap().iter().map(|route| route["match"].clone()).collect();
+        assert!(routes.contains(&json!(["tag=tells-down=1", "check="])), "{routes:?}");
+        assert!(routes.iter().any(|conditions| conditions[1] == "status=~critical"), "{routes:?}");
+        assert_eq!(made["agent"][0]["tags"], json!(["prod"]), "nobody is told when it is down");
+        assert_eq!(translation.report.len(), 1, "{:?}", translation.report);
+        assert!(translation.report[0].contains("'Quiet' is for no host"), "{:?}", translation.report);
+    }
+
+    #[test]
+    fn names_are_names_when_the_main_file_does_not_say_otherwise() {
+        let mut objects = objects(false);
+        objects.matching = Matching::default();
+        let translation = Translation::of(&objects, "smtp://localhost", "vilicus@localhost");
+        assert_eq!(
+            translation.configuration["check"].as_array().unwrap().len(),
+            2,
+            "Quiet and Stats name their host"
+        );
+    }
 }
