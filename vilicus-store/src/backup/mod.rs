@@ -22,6 +22,8 @@ use crate::error::StoreError;
 
 /// Where a store that is being restored says so: what a cut-off restore left is none.
 pub(crate) const RESTORING: &str = "restoring";
+/// So many entries are written at a time: engines hold on to what a write replaces until it is over.
+const WRITES: usize = 256;
 /// Pieces that are made before their reader takes them.
 const AHEAD: usize = 2;
 
@@ -143,8 +145,14 @@ pub fn restore(engine: &dyn Engine, backup: impl Read) -> Result<Summary, Backup
     let mark = (b"restoring".to_vec(), Some(vec![1]));
     engine.write(RESTORING, vec![mark], Durability::Power)?;
     let summary = walk(backup, |entries| {
-        let writes: Vec<Write> = entries.entries.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        Ok(engine.write(&entries.partition, writes, Durability::Power)?)
+        let mut writes = entries.entries.into_iter().map(|(key, value)| (key, Some(value)));
+        loop {
+            let some: Vec<Write> = writes.by_ref().take(WRITES).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            engine.write(&entries.partition, some, Durability::Power)?;
+        }
     })?;
     engine.drop_partition(RESTORING)?;
     Ok(summary)

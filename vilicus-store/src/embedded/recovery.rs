@@ -5,8 +5,8 @@ use vilicus_core::{CheckId, Timestamp};
 use crate::backup::RESTORING;
 use crate::embedded::checkpoint::{self, Loaded};
 use crate::embedded::effect::{Effect, ResultEffect};
-use crate::embedded::journal;
 use crate::embedded::truth::Truth;
+use crate::embedded::{history, journal};
 use crate::engine::{Durability, Engine, EngineError, EngineErrorKind};
 
 /// What was found.
@@ -74,7 +74,7 @@ fn check_of(effect: &Effect) -> Option<CheckId> {
 /// Whether nothing was ever written: partitions may be left of a first start that was cut off.
 fn is_empty(engine: &dyn Engine) -> Result<bool, EngineError> {
     let names = engine.partitions()?;
-    Ok(!names.iter().any(|name| name.starts_with(journal::PREFIX) || name.starts_with("history-")))
+    Ok(!names.iter().any(|name| name.starts_with(journal::PREFIX) || name.starts_with(history::PREFIX)))
 }
 
 fn cut_off() -> EngineError {

@@ -10,7 +10,7 @@ use vilicus_core::Timestamp;
 
 use crate::backup::{Entries, Frame, Head, MAGIC, encode};
 use crate::embedded::shared::{Held, Shared};
-use crate::embedded::{checkpoint, journal};
+use crate::embedded::{checkpoint, history, journal};
 use crate::engine::{Engine, EngineError, EngineErrorKind, Entry, Scan};
 use crate::error::StoreError;
 
@@ -65,13 +65,12 @@ impl Copy<'_> {
         self.frame(&Frame::Head(Head::new(now)))?;
         self.history()?;
         self.journal(held, shared.durable())?;
-        let checkpoint = checkpoint::partition_of(held);
-        self.partition(&checkpoint, Scan { start: Vec::new(), end: None, reverse: false, limit: BATCH })?;
+        self.range(&checkpoint::partition_of(held), Vec::new(), None)?;
         self.frame(&Frame::End { entries: self.entries })
     }
 
-    /// Everything but journal and checkpoints. From the last key to the first: an entry that leads to a block comes
-    /// after it in the order of keys, so every block is copied that something copied leads to.
+    /// Everything but journal and checkpoints. What leads to another entry is copied before it, so that everything is
+    /// there that something copied leads to: of events and messages in the order of keys, of results blocks last.
     fn history(&mut self) -> Result<(), End> {
         let is_history = |name: &String| {
             !name.starts_with(journal::PREFIX)
@@ -79,7 +78,12 @@ impl Copy<'_> {
                 && !OURS.contains(&name.as_str())
         };
         for name in self.engine.partitions()?.into_iter().filter(is_history) {
-            self.partition(&name, Scan { start: Vec::new(), end: None, reverse: true, limit: BATCH })?;
+            if name.starts_with(history::PREFIX) {
+                self.range(&name, history::after_blocks(), None)?;
+                self.range(&name, Vec::new(), Some(history::after_blocks()))?;
+            } else {
+                self.range(&name, Vec::new(), None)?;
+            }
         }
         Ok(())
     }
@@ -88,18 +92,21 @@ impl Copy<'_> {
     fn journal(&mut self, after: u64, last: u64) -> Result<(), End> {
         for (_, name) in journal::partitions(self.engine)? {
             let (start, end) = journal::keys_between(after, last);
-            self.partition(&name, Scan { start, end: Some(end), reverse: false, limit: BATCH })?;
+            self.range(&name, start, Some(end))?;
         }
         Ok(())
     }
 
-    fn partition(&mut self, name: &str, mut scan: Scan) -> Result<(), End> {
+    /// The entries of a partition from `start` on and before `end`.
+    fn range(&mut self, name: &str, start: Vec<u8>, end: Option<Vec<u8>>) -> Result<(), End> {
+        let mut scan = Scan { start, end, reverse: false, limit: BATCH };
         let mut gathered = Vec::new();
         let mut bytes = 0;
         loop {
             let entries = self.engine.scan(name, &scan)?;
             let Some((last, _)) = entries.last() else { break };
-            go_on_after(&mut scan, last);
+            scan.start.clone_from(last);
+            scan.start.push(0);
             bytes += entries.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
             gathered.extend(entries);
             if bytes >= FRAME {
@@ -128,14 +135,5 @@ impl Copy<'_> {
 
     fn send(&self, bytes: Vec<u8>) -> Result<(), End> {
         self.to.blocking_send(Ok(bytes)).map_err(|_| End::Unwanted)
-    }
-}
-
-fn go_on_after(scan: &mut Scan, last: &[u8]) {
-    if scan.reverse {
-        scan.end = Some(last.to_vec());
-    } else {
-        scan.start = last.to_vec();
-        scan.start.push(0);
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineError, Scan, Write};
 use crate::query::HistoryRow;
 
 /// The keys of blocks: this, the number (4 bytes) and the part (2 bytes).
-const BLOCK: u8 = b'd';
+pub(super) const BLOCK: u8 = b'd';
 /// A block holds about so many bytes: few enough to be one value when packed, and to be read for a single chunk.
 const BLOCK_BYTES: usize = 32 * 1024;
 

@@ -20,6 +20,8 @@ use crate::query::{HistoryRow, Order, Rollup};
 const IN_ORDER: u8 = b'h';
 const LATE: u8 = b'l';
 const ROLLUP: &str = "rollup";
+/// How the names of weekly partitions begin.
+pub(crate) const PREFIX: &str = "history-";
 
 /// Which samples: those in `[since, until)`.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,11 @@ pub(crate) struct Span {
     pub(crate) check: CheckId,
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
+}
+
+/// The first key of a weekly partition after those of blocks: what leads to a block is there, or after it.
+pub(crate) fn after_blocks() -> Vec<u8> {
+    vec![block::BLOCK + 1]
 }
 
 /// Writes sealed chunks down.
@@ -132,8 +139,7 @@ pub(crate) fn load_rollups(disk: Disk<'_>, span: Span) -> Result<Vec<Rollup>, En
 /// The first moment that the weekly partitions may hold; `None` when there are none.
 pub(crate) fn oldest(engine: &dyn Engine) -> Result<Option<Timestamp>, EngineError> {
     let names = engine.partitions()?;
-    let ends =
-        names.iter().filter(|name| name.starts_with("history-")).filter_map(|name| period::end_of(name));
+    let ends = names.iter().filter(|name| name.starts_with(PREFIX)).filter_map(|name| period::end_of(name));
     Ok(ends.min().map(|end| period::week_start(period::week(end) - 1)))
 }
 
@@ -143,7 +149,7 @@ fn weeks(disk: Disk<'_>, span: Span, order: Order) -> Result<Vec<String>, Engine
         .engine
         .partitions()?
         .into_iter()
-        .filter(|name| name.starts_with("history-"))
+        .filter(|name| name.starts_with(PREFIX))
         .filter_map(|name| Some((period::end_of(&name)?, name)))
         .filter(|(end, _)| *end > span.since && period::week_start(period::week(*end) - 1) < span.until)
         .collect();
