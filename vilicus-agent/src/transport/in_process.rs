@@ -81,6 +81,16 @@ mod tests {
         assert!(matches!(transport.agent().await, Err(TransportError::Protocol { .. })));
     }
 
+    #[tokio::test]
+    async fn a_token_that_sees_many_agents_is_none_of_this_host() {
+        let two = |_| async {
+            let agent = r#"{"id": 3, "name": "web-1", "check_interval_ms": 5000}"#;
+            Response::new(Bytes::from(format!(r#"{{"objects": [{agent}, {agent}]}}"#)))
+        };
+        let transport = InProcessTransport::new(two, &"an-operator's".into()).unwrap();
+        assert!(matches!(transport.agent().await, Err(TransportError::NotOfAnAgent { agents: 2 })));
+    }
+
     #[test]
     fn a_token_with_a_line_break_is_refused_unseen() {
         let handler = |_| async { Response::new(Bytes::new()) };

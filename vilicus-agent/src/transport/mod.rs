@@ -243,6 +243,12 @@ pub enum TransportError {
         /// The server's words.
         detail: String,
     },
+    /// The token is somebody's who looks after many agents. Results would be another host's.
+    #[error("the token is no agent's: it sees {agents} agents; enrol this host with 'vilicus-agent enroll'")]
+    NotOfAnAgent {
+        /// How many agents it sees, at least.
+        agents: usize,
+    },
     /// The request was too large. Send less at a time.
     #[error("the server says that the request is too large")]
     TooLarge,

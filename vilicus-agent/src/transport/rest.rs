@@ -149,8 +149,13 @@ impl<C: Carrier> Transport for RestTransport<C> {
     async fn agent(&self) -> Result<Answer<AgentRecord>, TransportError> {
         let response = self.ask(Method::GET, "/api/v1/agent/", None, None).await?;
         let list: Objects<WireAgent> = self.decode(&response)?;
-        let agent = list.objects.into_iter().next().ok_or_else(|| self.protocol("it lists no agent"))?;
-        Ok(answer(&response, agent.into_record()))
+        // An agent's token sees its own agent alone.
+        let agents = list.objects.len();
+        match list.objects.into_iter().next() {
+            Some(agent) if agents == 1 => Ok(answer(&response, agent.into_record())),
+            Some(_) => Err(TransportError::NotOfAnAgent { agents }),
+            None => Err(self.protocol("it lists no agent")),
+        }
     }
 
     async fn checks(&self, etag: Option<&str>) -> Result<Answer<Option<CheckList>>, TransportError> {

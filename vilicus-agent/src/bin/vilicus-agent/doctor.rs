@@ -221,7 +221,7 @@ async fn look_at_access(carrier: HttpCarrier, token: &secrecy::SecretString, fin
     };
     match transport.agent().await {
         Ok(agent) => findings.fine("access", format!("the server knows this agent as {}", agent.value.name)),
-        Err(error @ TransportError::Unauthorized { .. }) => {
+        Err(error @ (TransportError::Unauthorized { .. } | TransportError::NotOfAnAgent { .. })) => {
             findings.wrong("access", error_chain(&error), "enrol this host again, with --force");
         }
         Err(error) => findings.wrong("access", error_chain(&error), "see the server's log"),
