@@ -83,6 +83,8 @@ pub struct Enrolled {
     pub name: String,
     /// Its token. The server shows it this one time.
     pub token: SecretString,
+    /// Whether the server takes it only when an admin has let the agent in.
+    pub needs_approval: bool,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +92,8 @@ struct WireEnrolled {
     #[serde(default)]
     agent: Value,
     token: String,
+    #[serde(default)]
+    needs_approval: bool,
 }
 
 /// Enrols an agent over `carrier` with an enrolment token.
@@ -121,7 +125,7 @@ pub async fn enroll(
         }
     })?;
     let name = enrolled.agent.get("name").and_then(Value::as_str).unwrap_or(&application.name).to_owned();
-    Ok(Enrolled { name, token: enrolled.token.into() })
+    Ok(Enrolled { name, token: enrolled.token.into(), needs_approval: enrolled.needs_approval })
 }
 
 fn request(enroll_token: &SecretString, application: &Application) -> Result<Request<Bytes>, EnrollError> {

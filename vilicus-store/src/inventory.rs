@@ -384,6 +384,10 @@ pub struct Token {
     pub reenroll: bool,
     /// The tags that agents get which it enrols.
     pub tags: Vec<String>,
+    /// The names of the templates that agents get which it enrols.
+    pub templates: Vec<String>,
+    /// Whether agents that it enrols wait until an admin lets them in; of an agent's own token, whether it still waits.
+    pub needs_approval: bool,
     /// What it was made for.
     pub purpose: TokenPurpose,
 }

@@ -243,6 +243,14 @@ pub enum TransportError {
         /// The server's words.
         detail: String,
     },
+    /// The agent is enrolled, and an admin has not let it in yet. Goes on by itself.
+    #[error("the server does not let this agent in yet: {detail}")]
+    NotYet {
+        /// The server's words.
+        detail: String,
+        /// When it asked to be asked again.
+        retry_after: Option<Millis>,
+    },
     /// The token is somebody's who looks after many agents. Results would be another host's.
     #[error("the token is no agent's: it sees {agents} agents; enrol this host with 'vilicus-agent enroll'")]
     NotOfAnAgent {
@@ -285,7 +293,7 @@ impl TransportError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Millis> {
         match self {
-            Self::Busy { retry_after, .. } => *retry_after,
+            Self::Busy { retry_after, .. } | Self::NotYet { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -293,7 +301,13 @@ impl TransportError {
     /// Whether someone has to mend something before it can work: the token, or the address.
     #[must_use]
     pub fn needs_mending(&self) -> bool {
-        matches!(self, Self::Unauthorized { .. } | Self::Protocol { .. } | Self::Refused { .. })
+        matches!(
+            self,
+            Self::Unauthorized { .. }
+                | Self::NotOfAnAgent { .. }
+                | Self::Protocol { .. }
+                | Self::Refused { .. }
+        )
     }
 
     /// Whether the *content* is at fault, so that a smaller part of it may pass.

@@ -233,6 +233,9 @@ pub(crate) fn failure_of(response: &Response<Bytes>) -> Option<TransportError> {
     let detail = detail_of(response);
     let status = status.as_u16();
     Some(match status {
+        403 if retry_after(response).is_some() => {
+            TransportError::NotYet { detail, retry_after: retry_after(response) }
+        }
         401 | 403 => TransportError::Unauthorized { status, detail },
         408 => TransportError::Busy { status, retry_after: None },
         413 => TransportError::TooLarge,

@@ -82,7 +82,7 @@ impl EnrollInput {
             version: self.version,
             guid: self.guid,
             tags,
-            templates: Vec::new(),
+            templates: by.templates.clone(),
             facts: self.facts,
             ephemeral: by.ephemeral,
             expire_after: self.expire_after,
@@ -98,6 +98,8 @@ struct Enrolled {
     agent: AgentBody,
     /// Its token. It cannot be read again.
     token: String,
+    /// Whether it works only when an admin has let the agent in.
+    needs_approval: bool,
 }
 
 /// Enrols an agent: makes it and gives it a token of its own.
@@ -120,7 +122,11 @@ async fn enroll(
         None => enrol(&state, &caller, input.into_agent(&placeholder), checks, &secret).await?,
     };
     let view = state.store().agent(agent).await?.ok_or_else(Problem::not_found)?;
-    let enrolled = Enrolled { agent: AgentBody::from(&view), token: secret.expose_secret().to_owned() };
+    let enrolled = Enrolled {
+        agent: AgentBody::from(&view),
+        token: secret.expose_secret().to_owned(),
+        needs_approval: caller.token().needs_approval,
+    };
     Ok(created(&uri("agent", agent), Answer(enrolled)))
 }
 
@@ -147,7 +153,7 @@ async fn enrol(
     let (id, name) = (agent.id, agent.name.clone());
     let mut steps = vec![Change::CreateAgent(Box::new(agent))];
     steps.extend(use_of(caller.token()));
-    steps.push(token_for(id, &name, secret, state.clock().now()));
+    steps.push(token_for(id, &name, secret, caller.token().needs_approval, state.clock().now()));
     let checks = checks.into_iter().map(|input| Change::CreateCheck(Box::new(announced_check(input, id))));
     steps.extend(checks);
     let ids = changes(state, steps, caller.name()).await?;
@@ -187,7 +193,7 @@ async fn reenroll(
     if agent != *old.agent {
         steps.push(Change::UpdateAgent(Box::new(agent)));
     }
-    steps.push(token_for(id, &old.agent.name, secret, state.clock().now()));
+    steps.push(token_for(id, &old.agent.name, secret, by.needs_approval, state.clock().now()));
     changes(state, steps, caller.name()).await?;
     Ok(id)
 }
@@ -197,10 +203,16 @@ fn use_of(token: &Token) -> Vec<Change> {
     token.uses.map(|_| Change::UseToken(token.id)).into_iter().collect()
 }
 
-fn token_for(agent: AgentId, name: &str, secret: &SecretString, now: Timestamp) -> Change {
+fn token_for(
+    agent: AgentId,
+    name: &str,
+    secret: &SecretString,
+    needs_approval: bool,
+    now: Timestamp,
+) -> Change {
     // The hash makes the name unique, whatever an operator called other tokens.
     let unique: String = hash_of(secret).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let name = format!("agent {} {unique}", name.chars().take(200).collect::<String>());
-    let token = Token { agent: Some(agent), ..new_token(name, Role::Agent, secret, now) };
+    let token = Token { agent: Some(agent), needs_approval, ..new_token(name, Role::Agent, secret, now) };
     Change::CreateToken(Box::new(token))
 }

@@ -59,6 +59,10 @@ pub(crate) struct TokenBody {
     reenroll: bool,
     /// The tags that agents get which it enrols.
     tags: Vec<String>,
+    /// The templates that agents get which it enrols.
+    templates: Vec<String>,
+    /// Whether agents that it enrols wait until an admin lets them in; of an agent's own token, whether it still waits.
+    needs_approval: bool,
 }
 
 impl From<&Token> for TokenBody {
@@ -75,6 +79,8 @@ impl From<&Token> for TokenBody {
             ephemeral: token.ephemeral,
             reenroll: token.reenroll,
             tags: token.tags.clone(),
+            templates: token.templates.clone(),
+            needs_approval: token.needs_approval,
         }
     }
 }
@@ -116,6 +122,12 @@ pub(crate) struct TokenInput {
     /// The tags that agents get which it enrols.
     #[serde(default)]
     tags: Vec<String>,
+    /// The names of the templates that agents get which it enrols, whether their tags match or not.
+    #[serde(default)]
+    templates: Vec<String>,
+    /// Whether agents that it enrols wait until an admin lets them in: by `false` here, at the agent's own token.
+    #[serde(default)]
+    needs_approval: bool,
 }
 
 impl Sent for TokenInput {
@@ -133,6 +145,8 @@ impl From<&Token> for TokenInput {
             ephemeral: token.ephemeral,
             reenroll: token.reenroll,
             tags: token.tags.clone(),
+            templates: token.templates.clone(),
+            needs_approval: token.needs_approval,
         }
     }
 }
@@ -153,7 +167,17 @@ impl TokenInput {
         mistakes.require(self.uses != Some(0), "/uses", "is 0; expected at least 1, or null for any number");
         mistakes.require(!self.ephemeral || enrols, "/ephemeral", "is for tokens of the role enroll");
         mistakes.require(!self.reenroll || enrols, "/reenroll", "is for tokens of the role enroll");
+        mistakes.require(
+            self.templates.is_empty() || enrols,
+            "/templates",
+            "are for tokens of the role enroll",
+        );
         let speaks = self.role == Role::Agent;
+        mistakes.require(
+            !self.needs_approval || enrols || speaks,
+            "/needs_approval",
+            "is for tokens of the roles enroll and agent",
+        );
         mistakes.require(
             self.agent.is_some() == speaks,
             "/agent",
@@ -179,6 +203,8 @@ impl TokenInput {
             ephemeral: self.ephemeral,
             reenroll: self.reenroll,
             tags: self.tags,
+            templates: self.templates,
+            needs_approval: self.needs_approval,
             ..base
         }
     }
@@ -267,6 +293,8 @@ pub fn new_token(name: String, role: Role, secret: &SecretString, now: Timestamp
         ephemeral: false,
         reenroll: false,
         tags: Vec::new(),
+        templates: Vec::new(),
+        needs_approval: false,
         purpose: TokenPurpose::Api,
     }
 }

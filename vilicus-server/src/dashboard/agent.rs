@@ -10,6 +10,7 @@ use vilicus_core::{Millis, Status, Timestamp};
 
 use super::event::EventView;
 use super::history::{Bar, Chart, ChartPicture, Span, StripPicture, amount, charts, metrics, rollups, strip};
+use super::host::waiting_agents;
 use super::inside::{Inside, Refused};
 use super::visitor::Visitor;
 use super::wire::{self, List, Rollup};
@@ -36,6 +37,8 @@ struct AgentPage {
     checks: Vec<Line>,
     charts: Vec<Chart>,
     events: Vec<EventView>,
+    /// Whether somebody has to let it in.
+    waits: bool,
     now: Timestamp,
 }
 
@@ -76,8 +79,11 @@ async fn read(inside: &Inside, visitor: Visitor, id: u64, now: Timestamp) -> Res
     let lines = checks.iter().enumerate().map(|(at, check)| Line::new(check, strip(history(at), span), now));
     let drawn = checks.iter().enumerate().flat_map(|(at, check)| draw(check, history(at), span));
     let events = inside.get::<List<wire::Event>>(&format!("/api/v1/event/?agent={id}&limit={SHOWN}")).await?;
+    let waiting = if visitor.administers() { waiting_agents(inside).await? } else { Vec::new() };
+    let waits = waiting.iter().any(|token| token.agent.as_deref() == Some(agent.resource_uri.as_str()));
     Ok(AgentPage {
         visitor,
+        waits,
         id,
         name: visible(&agent.name),
         mark: mark(&agent.state),

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Path as UrlPath, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use vilicus_core::Millis;
 
@@ -30,6 +30,8 @@ const LIFE: Millis = Millis::from_hours(24);
 const PROGRAM: &str = "vilicus-agent";
 /// The tag of hosts that are watched for the usual.
 const USUAL: &str = "usual";
+/// The template that sees to it.
+const USUAL_TEMPLATE: &str = "usual checks";
 /// The script, with places for what this server knows.
 const SCRIPT: &str = include_str!("assets/install.sh");
 
@@ -39,7 +41,15 @@ struct HostPage {
     visitor: Visitor,
     invitation: Option<Invitation>,
     arrivals: Vec<Arrival>,
+    /// The templates that can be chosen.
+    templates: Vec<String>,
     problem: Option<String>,
+}
+
+impl HostPage {
+    fn new(visitor: Visitor) -> Self {
+        Self { visitor, invitation: None, arrivals: Vec::new(), templates: Vec::new(), problem: None }
+    }
 }
 
 /// What is pasted on the new host, and from which agent on it is the new one.
@@ -48,6 +58,9 @@ struct Invitation {
     token: String,
     after: u64,
     served: bool,
+    /// For how long, in words.
+    life: String,
+    approval: bool,
 }
 
 /// A host that has come.
@@ -57,12 +70,22 @@ struct Arrival {
     state: String,
     checks: usize,
     results: usize,
+    /// Whether somebody has to let it in.
+    waits: bool,
 }
 
 /// `GET /host/new`
-pub(super) async fn page(visitor: Visitor) -> Response {
-    let page = HostPage { visitor, invitation: None, arrivals: Vec::new(), problem: None };
-    render(StatusCode::OK, &page)
+pub(super) async fn page(visitor: Visitor, inside: Inside) -> Response {
+    match templates(&inside).await {
+        Ok(templates) => render(StatusCode::OK, &HostPage { templates, ..HostPage::new(visitor) }),
+        Err(refused) => form::refuse(&refused, "/"),
+    }
+}
+
+/// The names of the templates, but the usual one, which has a tick of its own.
+async fn templates(inside: &Inside) -> Result<Vec<String>, Refused> {
+    let list: List<wire::Named> = inside.get("/api/v1/template/?limit=1000").await?;
+    Ok(list.objects.into_iter().map(|template| template.name).filter(|name| name != USUAL_TEMPLATE).collect())
 }
 
 /// `POST /host/new`: makes a token, and shows what to paste.
@@ -77,7 +100,8 @@ pub(super) async fn invite(
         Ok(invitation) => (Some(invitation), None, StatusCode::OK),
         Err(refused) => (None, Some(visible(&refused.words)), refused.status),
     };
-    render(status, &HostPage { visitor, invitation, arrivals: Vec::new(), problem })
+    let templates = templates(&inside).await.unwrap_or_default();
+    render(status, &HostPage { invitation, problem, templates, ..HostPage::new(visitor) })
 }
 
 async fn make(
@@ -96,10 +120,20 @@ async fn make(
         usual_template(inside).await?;
     }
     let uses = field(fields, "uses").unwrap_or("1");
+    let life = match field(fields, "life").map(str::parse::<Millis>) {
+        None => LIFE,
+        Some(Ok(life)) => life,
+        Some(Err(error)) => {
+            let words = format!("good for: {error}");
+            return Err(Refused { status: StatusCode::UNPROCESSABLE_ENTITY, words });
+        }
+    };
+    let approval = fields.contains_key("approval");
     let body = json!({
+        "templates": field(fields, "template").into_iter().collect::<Vec<_>>(), "needs_approval": approval,
         "name": format!("new host {now}"), "role": "enroll", "tags": tags.chain(usual).collect::<Vec<_>>(),
         "uses": uses.parse::<u32>().map_or_else(|_| json!(uses), |uses| json!(uses)),
-        "expires_at": now.after(LIFE),
+        "expires_at": now.after(life),
     });
     let made = inside.send(Method::POST, "/api/v1/token/", Some(&body)).await?;
     Ok(Invitation {
@@ -107,13 +141,15 @@ async fn make(
         token: made["token"].as_str().unwrap_or_default().to_owned(),
         after,
         served: program().is_some(),
+        life: life.to_string(),
+        approval,
     })
 }
 
 /// Sees to it that hosts with the tag are watched for the usual; a template that there is already stays as it is.
 async fn usual_template(inside: &Inside) -> Result<(), Refused> {
     let template = json!({
-        "name": "usual checks", "match": [format!("tag={USUAL}")], "checks": usual_checks(),
+        "name": USUAL_TEMPLATE, "match": [format!("tag={USUAL}")], "checks": usual_checks(),
     });
     match inside.send(Method::POST, "/api/v1/template/", Some(&template)).await {
         Err(refused) if refused.status != StatusCode::CONFLICT => Err(refused),
@@ -130,16 +166,14 @@ pub(super) struct After {
 /// `GET /host/waiting?after=`: who has come since.
 pub(super) async fn waiting(visitor: Visitor, inside: Inside, Query(after): Query<After>) -> Response {
     match arrivals(&inside, after.after).await {
-        Ok(arrivals) => {
-            let page = HostPage { visitor, invitation: None, arrivals, problem: None };
-            render(StatusCode::OK, &page)
-        }
+        Ok(arrivals) => render(StatusCode::OK, &HostPage { arrivals, ..HostPage::new(visitor) }),
         Err(refused) => form::refuse(&refused, "/"),
     }
 }
 
 async fn arrivals(inside: &Inside, after: u64) -> Result<Vec<Arrival>, Refused> {
     let agents: List<wire::Agent> = inside.get("/api/v1/agent/?limit=1000").await?;
+    let waiting = waiting_agents(inside).await?;
     let mut arrivals = Vec::new();
     for agent in agents.objects.into_iter().filter(|agent| agent.id > after) {
         let path = format!("/api/v1/check/?agent={}&limit=1000", agent.id);
@@ -150,9 +184,36 @@ async fn arrivals(inside: &Inside, after: u64) -> Result<Vec<Arrival>, Refused> 
             state: visible(&agent.state.to_lowercase()),
             results: checks.iter().filter(|check| check.state.last_result_at.is_some()).count(),
             checks: checks.len(),
+            waits: waiting.iter().any(|token| token.agent.as_deref() == Some(agent.resource_uri.as_str())),
         });
     }
     Ok(arrivals)
+}
+
+/// The tokens of agents that wait until somebody lets them in; none for who may not do that.
+pub(super) async fn waiting_agents(inside: &Inside) -> Result<Vec<wire::Token>, Refused> {
+    let tokens = match inside.get::<List<wire::Token>>("/api/v1/token/?limit=1000").await {
+        Err(refused) if refused.status == StatusCode::FORBIDDEN => return Ok(Vec::new()),
+        tokens => tokens?.objects,
+    };
+    Ok(tokens.into_iter().filter(|token| token.needs_approval && token.agent.is_some()).collect())
+}
+
+/// `POST /agent/{id}/approve`: lets an agent in.
+pub(super) async fn approve(inside: Inside, UrlPath(id): UrlPath<u64>, fields: Fields) -> Response {
+    let here = format!("/agent/{id}");
+    form::after(let_in(&inside, id).await, form::back(&fields, &here), "approved", id)
+}
+
+async fn let_in(inside: &Inside, id: u64) -> Result<Value, Refused> {
+    let agent: wire::Agent = inside.get(&format!("/api/v1/agent/{id}/")).await?;
+    let waiting = waiting_agents(inside).await?;
+    let its = waiting.iter().filter(|token| token.agent.as_deref() == Some(agent.resource_uri.as_str()));
+    for token in its {
+        let path = format!("/api/v1/token/{}/", token.id);
+        inside.send(Method::PATCH, &path, Some(&json!({"needs_approval": false}))).await?;
+    }
+    Ok(Value::Null)
 }
 
 /// The agent's program, when it lies beside the server's.

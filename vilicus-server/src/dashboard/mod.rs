@@ -74,6 +74,7 @@ pub fn router(dashboard: Dashboard) -> Router {
         .merge(channel_routes())
         .route("/agent/{id}", get(agent::page))
         .route("/agent/{id}/remove", post(agent::remove))
+        .route("/agent/{id}/approve", post(host::approve))
         .route("/demo", post(demo::begin))
         .route("/demo/mend", post(demo::mend))
         .route("/event", get(event::page))

@@ -35,6 +35,7 @@ impl Done {
             "mended" => ("The demo check is mended.", None),
             "created" => ("Created.", None),
             "changed" => ("Changed.", None),
+            "approved" => ("It is let in, and goes on by itself within seconds.", None),
             "removed" => ("Removed.", None),
             "off" => ("Switched off: it is not run, and tells nobody.", Some("/check/{}/switch/on")),
             "on" => ("Switched on.", Some("/check/{}/switch/off")),

@@ -4,14 +4,13 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use vilicus_core::{Millis, Timestamp};
 
 use super::form::{self, Fields, after, field};
 use super::inside::{Inside, Refused};
 use super::visitor::Visitor;
-use super::wire::List;
+use super::wire::{List, Token};
 use super::words::visible;
 use super::{Dashboard, render};
 
@@ -22,17 +21,6 @@ const ROLES: [(&str, &str); 4] = [
     ("admin", "everything"),
     ("enroll", "lets new agents in"),
 ];
-
-/// A token, as the API tells it.
-#[derive(Debug, Deserialize)]
-struct Token {
-    id: u64,
-    name: String,
-    role: String,
-    uses: Option<u32>,
-    expires_at: Option<Timestamp>,
-    created_at: Timestamp,
-}
 
 struct Line {
     id: u64,
@@ -46,6 +34,10 @@ impl Line {
         let mut words = vec![format!("made {}", token.created_at)];
         words.extend(token.uses.map(|uses| format!("{uses} uses left")));
         words.extend(token.expires_at.map(|end| format!("ends {end}")));
+        words.extend(token.needs_approval.then(|| match token.agent {
+            Some(_) => "its agent waits to be let in".to_owned(),
+            None => "its agents wait to be let in".to_owned(),
+        }));
         Self { id: token.id, name: visible(&token.name), role: visible(&token.role), words: words.join(", ") }
     }
 }

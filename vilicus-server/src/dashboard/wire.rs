@@ -93,6 +93,7 @@ fn known<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Sta
 #[derive(Debug, Deserialize)]
 pub(super) struct Agent {
     pub(super) id: u64,
+    pub(super) resource_uri: String,
     pub(super) name: String,
     pub(super) hostname: String,
     pub(super) state: String,
@@ -106,6 +107,19 @@ pub(super) struct Agent {
     pub(super) managed_by: Option<String>,
     #[serde(default)]
     pub(super) facts: Map<String, Value>,
+}
+
+/// A token.
+#[derive(Debug, Deserialize)]
+pub(super) struct Token {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) role: String,
+    pub(super) agent: Option<String>,
+    pub(super) uses: Option<u32>,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
+    pub(super) needs_approval: bool,
 }
 
 /// One result.

@@ -21,7 +21,7 @@ use http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use vilicus_core::{AgentId, Timestamp};
+use vilicus_core::{AgentId, Millis, Timestamp};
 use vilicus_store::inventory::{Role, Token, TokenPurpose};
 use vilicus_store::{Input, StoreError};
 
@@ -82,6 +82,9 @@ impl Caller {
 pub fn hash_of(token: &SecretString) -> [u8; 32] {
     Sha256::digest(token.expose_secret().as_bytes()).into()
 }
+
+/// An agent that waits to be let in asks again so often.
+const APPROVAL_RETRY: Millis = Millis::from_secs(10);
 
 /// Whom a session or a login link, too, lets in: the purposes that a token may have to be taken.
 pub type Purposes<'a> = &'a [TokenPurpose];
@@ -152,6 +155,12 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<Caller, Pro
         ));
     }
     limit(&token, state)?;
+    if token.role == Role::Agent && token.needs_approval {
+        return Err(Problem::not_yet(
+            "this agent waits for an admin to let it in: on its page, or by vilicusctl approve",
+            APPROVAL_RETRY,
+        ));
+    }
     Ok(Caller { token })
 }
 

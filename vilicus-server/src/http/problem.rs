@@ -129,6 +129,11 @@ impl Problem {
         Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
+    /// 403 that passes when somebody has done something: with `Retry-After`.
+    pub fn not_yet(detail: impl Into<String>, retry_after: Millis) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::forbidden(detail) }
+    }
+
     /// 500: a fault of ours, without details.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why")

@@ -147,3 +147,41 @@ async fn an_announcement_names_its_list_as_an_enrolment_does() {
         assert_eq!((reply.status.as_u16(), reply.json()["objects"].as_array().unwrap().len()), (200, 1));
     }
 }
+
+#[tokio::test]
+async fn an_agent_that_needs_approval_may_do_nothing_before() {
+    let api = Api::new().await;
+    let token = api.token_like(Role::Enroll, |token| {
+        token.needs_approval = true;
+        token.templates = vec!["linux".to_owned()];
+    });
+    let token = token.await;
+    let enrolled = enroll(&api, &token, json!({"name": "web-1"})).await.json();
+    assert_eq!(
+        (&enrolled["needs_approval"], &enrolled["agent"]["templates"]),
+        (&json!(true), &json!(["linux"]))
+    );
+    let own = enrolled["token"].as_str().unwrap();
+    for (method, path) in
+        [("GET", "/api/v1/agent/"), ("GET", "/api/v1/check/"), ("POST", "/api/v1/check_history/")]
+    {
+        let reply = api.ask(method, path).bearer(own).json(&json!({"objects": []})).send().await;
+        assert_eq!(reply.status, 403, "{method} {path}");
+        assert!(
+            reply.text().contains("let it in") && reply.headers.contains_key("retry-after"),
+            "{}",
+            reply.text()
+        );
+    }
+    assert_eq!(api.get("/api/v1/agent/web-1/").await.json()["state"], "PENDING", "it was not in contact");
+    let tokens = api.get("/api/v1/token/").await.json();
+    let waiting =
+        tokens["objects"].as_array().unwrap().iter().find(|token| token["agent"].is_string()).unwrap();
+    assert_eq!(waiting["needs_approval"], true);
+    let uri = waiting["resource_uri"].as_str().unwrap();
+    let reply = api.patch(uri, json!({"needs_approval": false})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(api.ask("GET", "/api/v1/agent/").bearer(own).send().await.status, 200);
+    let viewer = json!({"name": "v", "role": "viewer", "needs_approval": true});
+    assert_eq!(api.post("/api/v1/token/", viewer).await.status, 422, "only agents wait");
+}

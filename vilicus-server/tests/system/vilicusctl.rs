@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use crate::harness::process::clean_command;
-use crate::harness::{Process, Rest, Server, until};
+use crate::harness::{Agent, Process, Rest, Server, until};
 
 const TOKEN: &str = "a-token-for-the-command-line-of-operators";
 
@@ -364,4 +364,34 @@ async fn a_configuration_of_nagios_is_taken_over_and_what_is_not_is_told() {
     assert_eq!(routes[0]["schedule"], "Mon 09:00-17:00; Fri 09:00-15:00");
     assert_eq!(routes[0]["repeat_interval"], "1h");
     shell.fails(&["import", "nagios", "/nonexistent"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_waits_until_it_is_let_in() {
+    let (server, shell) = server().await;
+    let template = serde_json::json!({"name": "of newcomers", "checks": [{"name": "busy", "kind": "cpu"}]});
+    server.rest().bearer(TOKEN).post("/api/v1/template/", &template).await.expect(201);
+    let make = ["token", "create", "newcomers", "--role", "enroll", "--needs-approval", "--tag", "web"];
+    let token = shell.well(&[&make[..], &["--template", "of newcomers"]].concat());
+    let admin = server.rest().bearer(TOKEN);
+    let mut agent = Agent::enroll_with(&server, &admin, "web-7", token.trim()).await;
+    agent.start();
+    until("the agent says that it waits", Duration::from_secs(10), async || {
+        agent.process().log().contains("does not let this agent in yet").then_some(())
+    })
+    .await;
+    let state = || shell.well(&["get", "agents", "web-7", "-o", "json"]);
+    assert!(state().contains("PENDING"), "{}", state());
+    assert!(shell.well(&["approve", "web-7"]).contains("is let in"));
+    assert!(shell.fails(&["approve", "web-7"], 1).contains("does not wait"));
+    until("the agent runs its checks", Duration::from_secs(30), async || {
+        state().contains("\"UP\"").then_some(())
+    })
+    .await;
+    let agents: serde_json::Value = serde_json::from_str(&state()).unwrap();
+    assert_eq!(
+        (&agents[0]["tags"], &agents[0]["templates"]),
+        (&serde_json::json!(["web"]), &serde_json::json!(["of newcomers"]))
+    );
+    assert!(shell.well(&["get", "checks", "-o", "name"]).contains("web-7/busy"));
 }

@@ -145,6 +145,8 @@ fn token(name: &str, uses: Option<u32>) -> Token {
         ephemeral: false,
         reenroll: false,
         tags: Vec::new(),
+        templates: Vec::new(),
+        needs_approval: false,
         purpose: TokenPurpose::Api,
     }
 }

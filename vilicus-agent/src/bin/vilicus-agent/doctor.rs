@@ -224,6 +224,13 @@ async fn look_at_access(carrier: HttpCarrier, token: &secrecy::SecretString, fin
         Err(error @ (TransportError::Unauthorized { .. } | TransportError::NotOfAnAgent { .. })) => {
             findings.wrong("access", error_chain(&error), "enrol this host again, with --force");
         }
+        Err(error @ TransportError::NotYet { .. }) => {
+            findings.wrong(
+                "access",
+                error_chain(&error),
+                "let an admin approve it; it goes on by itself then",
+            );
+        }
         Err(error) => findings.wrong("access", error_chain(&error), "see the server's log"),
     }
 }

@@ -40,6 +40,9 @@ pub(crate) fn run(shared: &Shared, options: EnrollOptions) -> Result<ExitCode, F
         token_path.display(),
         config_path.display(),
     ));
+    if enrolled.needs_approval {
+        say("it works when an admin has let it in: on its page, or by vilicusctl approve\n");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -48,6 +48,11 @@ pub(crate) enum Command {
     Diff(ApplyArgs),
     /// Acknowledge a problem, or take that back
     Ack(AckArgs),
+    /// Let an agent in that waits for it
+    Approve {
+        /// The agent
+        agent: String,
+    },
     /// Ask for a run of a check now
     Run {
         /// The check
@@ -358,6 +363,15 @@ pub(crate) enum TokenCommand {
         /// How many agents it enrols [default: any number]
         #[arg(long, value_name = "N")]
         uses: Option<u32>,
+        /// A tag of the agents that it enrols; may be given several times
+        #[arg(long, value_name = "TAG")]
+        tag: Vec<String>,
+        /// A template for the agents that it enrols; may be given several times
+        #[arg(long, value_name = "NAME")]
+        template: Vec<String>,
+        /// The agents that it enrols wait until an admin lets them in
+        #[arg(long)]
+        needs_approval: bool,
     },
     /// Take one back
     Revoke {

@@ -58,6 +58,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Apply(asked) => apply::run(&connect()?, &asked, asked.dry_run).await?,
         Command::Diff(asked) => apply::run(&connect()?, &asked, true).await?,
         Command::Ack(asked) => act::acknowledge(&connect()?, &asked).await?,
+        Command::Approve { agent } => token::approve(&connect()?, &agent).await?,
         Command::Run { check } => act::run_now(&connect()?, &check).await?,
         Command::TestChannel { channel } => act::test_channel(&connect()?, &channel).await?,
         Command::Explain { check } => act::explain(&connect()?, &check).await?,

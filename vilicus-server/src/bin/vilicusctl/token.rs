@@ -13,8 +13,8 @@ use crate::print;
 /// Does what is asked. Of a new token only the text goes to standard output, so that it can be kept in a file.
 pub(crate) async fn run(client: &Client, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create { name, role, expires, uses } => {
-            let mut body = json!({"name": name, "role": role});
+        TokenCommand::Create { name, role, expires, uses, tag, template, needs_approval } => {
+            let mut body = json!({"name": name, "role": role, "tags": tag, "templates": template, "needs_approval": needs_approval});
             if let Some(span) = expires {
                 body["expires_at"] = SystemClock::new().now().after(span).to_string().into();
             }
@@ -32,4 +32,23 @@ pub(crate) async fn run(client: &Client, command: TokenCommand) -> Result<(), Fa
             print::write(&format!("{name} is revoked\n"))
         }
     }
+}
+
+/// Lets an agent in: its token waits no longer.
+pub(crate) async fn approve(client: &Client, agent: &str) -> Result<(), Failure> {
+    let known = client.get(&path_of(Resource::Agents, agent)).await?;
+    let uri = &known["resource_uri"];
+    let tokens = client.list("/api/v1/token/", usize::MAX).await?;
+    let waiting: Vec<&str> = tokens
+        .iter()
+        .filter(|token| token["agent"] == *uri && token["needs_approval"] == true)
+        .filter_map(|token| token["resource_uri"].as_str())
+        .collect();
+    if waiting.is_empty() {
+        return Err(Failure::new(format!("{agent} does not wait to be let in")));
+    }
+    for token in waiting {
+        client.ask(Method::PATCH, token, Some(&json!({"needs_approval": false}))).await?;
+    }
+    print::write(&format!("{agent} is let in; undo: vilicusctl get tokens, vilicusctl token revoke NAME\n"))
 }

@@ -124,7 +124,7 @@ mod tests {
         let contact = Contact::new(Millis::from_secs(60));
         let view = AgentView { agent: agent(name), state: AgentState::Up, contact, config_version: 1 };
         let filter = Filter::default();
-        let overview = Overview::new(&[view], checks, &[] as &[Arc<Channel>], &filter, NOW);
+        let overview = Overview::new(&[view], checks, &[] as &[Arc<Channel>], &[], &filter, NOW);
         OverviewPage { visitor: Visitor::example(), overview: Arc::new(overview), filter, steps: None }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OnceCell};
-use vilicus_core::{EventId, Millis, Status, Timestamp};
-use vilicus_store::inventory::{Agent, Channel};
+use vilicus_core::{AgentId, EventId, Millis, Status, Timestamp};
+use vilicus_store::inventory::{Agent, Channel, Token};
 use vilicus_store::query::{AgentFilter, AgentView, CheckFilter, CheckView, EventQuery, Order, Page};
 use vilicus_store::{Store, StoreError};
 
@@ -37,6 +37,8 @@ pub(super) struct Seen {
     pub(super) agents: Vec<AgentView>,
     pub(super) checks: Vec<CheckView>,
     pub(super) channels: Vec<Arc<Channel>>,
+    /// The names of the agents that wait to be let in.
+    pub(super) waiting: Vec<String>,
     changes: u64,
     newest: Option<EventId>,
     unfiltered: OnceCell<Arc<Overview>>,
@@ -68,11 +70,13 @@ impl Shared {
         agents.retain(|view| {
             !is_self_check(&view.agent) || checks.iter().any(|check| check.agent.id == view.agent.id)
         });
+        let waiting = waiting(&store.tokens().await?, &agents);
         let seen = Arc::new(Seen {
             at: now,
             agents,
             checks,
             channels: store.channels().await?,
+            waiting,
             changes,
             newest,
             unfiltered: OnceCell::new(),
@@ -80,6 +84,13 @@ impl Shared {
         *last = Some(seen.clone());
         Ok(seen)
     }
+}
+
+fn waiting(tokens: &[Arc<Token>], agents: &[AgentView]) -> Vec<String> {
+    let tokens = tokens.iter().filter(|token| token.needs_approval);
+    let waits: Vec<AgentId> = tokens.filter_map(|token| token.agent).collect();
+    let agents = agents.iter().filter(|view| waits.contains(&view.agent.id));
+    agents.map(|view| view.agent.name.clone()).collect()
 }
 
 /// Whether an agent only holds the checks that the server makes of itself.
@@ -95,7 +106,16 @@ async fn newest(store: &dyn Store) -> Result<Option<EventId>, StoreError> {
 impl Seen {
     /// The page of it; that without a filter is made once for all.
     pub(super) async fn overview(&self, filter: &Filter) -> Arc<Overview> {
-        let make = || Arc::new(Overview::new(&self.agents, &self.checks, &self.channels, filter, self.at));
+        let make = || {
+            Arc::new(Overview::new(
+                &self.agents,
+                &self.checks,
+                &self.channels,
+                &self.waiting,
+                filter,
+                self.at,
+            ))
+        };
         if *filter == Filter::default() {
             self.unfiltered.get_or_init(async || make()).await.clone()
         } else {

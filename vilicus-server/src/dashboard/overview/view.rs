@@ -93,7 +93,7 @@ pub(super) enum Listing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overview {
     pub(super) now: Timestamp,
-    pub(super) notices: Vec<String>,
+    pub(super) notices: Vec<Notice>,
     pub(super) counts: Vec<Count>,
     pub(super) groups: Vec<Group>,
     pub(super) listing: Listing,
@@ -103,11 +103,19 @@ pub(super) struct Overview {
     worst: Option<Mark>,
 }
 
+/// What everybody should see first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) class: &'static str,
+    pub(super) words: String,
+}
+
 impl Overview {
     pub(super) fn new(
         agents: &[AgentView],
         checks: &[CheckView],
         channels: &[impl AsRef<Channel>],
+        waiting: &[String],
         filter: &Filter,
         now: Timestamp,
     ) -> Self {
@@ -123,7 +131,7 @@ impl Overview {
         };
         Self {
             now,
-            notices: notices(channels),
+            notices: notices(channels, waiting),
             counts: counts(checks.iter()),
             groups: if filter.is_narrow() { Vec::new() } else { groups(&problems, now) },
             listing,
@@ -323,12 +331,17 @@ fn flags(view: &CheckView) -> String {
     set.join(", ")
 }
 
-fn notices(channels: &[impl AsRef<Channel>]) -> Vec<String> {
+fn notices(channels: &[impl AsRef<Channel>], waiting: &[String]) -> Vec<Notice> {
     let paused =
         channels.iter().map(AsRef::as_ref).filter_map(|channel| Some((channel, channel.paused.as_ref()?)));
     let notice = |(channel, pause): (&Channel, &vilicus_store::inventory::Pause)| {
         let (name, fault) = (visible(&channel.name), visible(&pause.fault));
-        format!("Channel {name} tells nobody since {}: {fault}", pause.since)
+        let words = format!("Channel {name} tells nobody since {}: {fault}", pause.since);
+        Notice { class: "bad", words }
     };
-    paused.map(notice).collect()
+    let waits = |name: &String| Notice {
+        class: "",
+        words: format!("{} waits to be let in: see its page", visible(name)),
+    };
+    paused.map(notice).chain(waiting.iter().map(waits)).collect()
 }

@@ -26,16 +26,21 @@ pub(crate) struct Agent {
 impl Agent {
     /// Enrols an agent of this name by `vilicus-agent enroll`; it does not run yet.
     pub(crate) async fn enroll(server: &Server, name: &str) -> Self {
+        Self::enroll_with(server, &server.admin(), name, ENROLL_TOKEN).await
+    }
+
+    /// Enrols one with this token; `admin` may see it.
+    pub(crate) async fn enroll_with(server: &Server, admin: &Rest, name: &str, token: &str) -> Self {
         let folder = server.folder().join(name);
         fs::create_dir(&folder).unwrap();
         let mut agent = Self { process: None, name: name.to_owned(), id: 0, folder, environment: Vec::new() };
         let mut command = agent.command();
         command
-            .args(["enroll", "--server", &server.url(), "--enroll-token", ENROLL_TOKEN, "--name", name])
+            .args(["enroll", "--server", &server.url(), "--enroll-token", token, "--name", name])
             .args(["--config", &agent.config().display().to_string()]);
         let done = command.output().unwrap();
         assert!(done.status.success(), "vilicus-agent enroll: {}", String::from_utf8_lossy(&done.stderr));
-        let agents = server.admin().list("/api/v1/agent/?limit=0").await;
+        let agents = admin.list("/api/v1/agent/?limit=0").await;
         agent.id =
             rest::id(agents.iter().find(|agent| agent["name"] == name).expect("the agent is enrolled"));
         agent
