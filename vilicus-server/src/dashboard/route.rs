@@ -29,8 +29,29 @@ struct Route {
     schedule: Option<String>,
     only_worse: bool,
     send_recovery: bool,
-    escalate: Vec<Value>,
+    escalate: Vec<Step>,
     managed_by: Option<String>,
+}
+
+/// Who else is told of a problem that nobody has acted on for so long.
+#[derive(Debug, Deserialize)]
+struct Step {
+    after: String,
+    channels: Vec<String>,
+}
+
+impl Step {
+    fn line(&self, channels: &[Channel]) -> String {
+        let name = |uri: &String| {
+            let id = wire::id_of(uri);
+            channels
+                .iter()
+                .find(|channel| channel.id == id)
+                .map_or_else(|| uri.clone(), |found| found.name.clone())
+        };
+        let names: Vec<String> = self.channels.iter().map(name).collect();
+        format!("{}: {}\n", self.after, names.join(", "))
+    }
 }
 
 /// A channel to choose.
@@ -158,13 +179,15 @@ struct Filled {
     group_wait: String,
     repeat_interval: String,
     schedule: String,
+    /// One step a line: `30m: boss, phone`.
+    escalate: String,
     only_worse: bool,
     silent_recovery: bool,
     proceed: bool,
 }
 
 impl Filled {
-    fn of(route: &Route) -> Self {
+    fn of(route: &Route, channels: &[Channel]) -> Self {
         Self {
             name: route.name.clone(),
             position: route.position.to_string(),
@@ -173,6 +196,7 @@ impl Filled {
             group_wait: route.group_wait.clone(),
             repeat_interval: route.repeat_interval.clone().unwrap_or_default(),
             schedule: route.schedule.clone().unwrap_or_default(),
+            escalate: route.escalate.iter().map(|step| step.line(channels)).collect(),
             only_worse: route.only_worse,
             silent_recovery: !route.send_recovery,
             proceed: route.r#continue,
@@ -195,6 +219,7 @@ impl Filled {
             group_wait: text("group_wait"),
             repeat_interval: text("repeat_interval"),
             schedule: text("schedule"),
+            escalate: text("escalate"),
             only_worse: ticked("only_worse"),
             silent_recovery: ticked("silent_recovery"),
             proceed: ticked("continue"),
@@ -208,6 +233,7 @@ impl Filled {
         let mut body = json!({
             "name": self.name, "match": matchers, "channels": channels, "only_worse": self.only_worse,
             "send_recovery": !self.silent_recovery, "continue": self.proceed,
+            "escalate": self.escalate.lines().filter(|line| !line.trim().is_empty()).map(step).collect::<Vec<_>>(),
             "schedule": Some(&self.schedule).filter(|text| !text.is_empty()),
         });
         if let Ok(position) = self.position.parse::<u32>() {
@@ -220,6 +246,13 @@ impl Filled {
         }
         body
     }
+}
+
+/// A step as it is written. What is left out the API misses, in its own words.
+fn step(line: &str) -> Value {
+    let (after, channels) = line.split_once(':').unwrap_or((line, ""));
+    let channels = channels.split(',').map(str::trim).filter(|name| !name.is_empty());
+    json!({"after": after.trim(), "channels": channels.collect::<Vec<_>>()})
 }
 
 /// The form of a route.
@@ -259,7 +292,6 @@ struct RoutePage {
     id: u64,
     name: String,
     managed_by: Option<String>,
-    escalates: usize,
     problem: Option<String>,
     form: RouteForm,
 }
@@ -303,9 +335,8 @@ async fn one(
         id,
         name: visible(&route.name),
         managed_by: route.managed_by.as_deref().map(visible),
-        escalates: route.escalate.len(),
         problem: refused.as_ref().map(|refused| visible(&refused.words)),
-        form: RouteForm::new(Some(id), filled.unwrap_or_else(|| Filled::of(&route)), &channels),
+        form: RouteForm::new(Some(id), filled.unwrap_or_else(|| Filled::of(&route, &channels)), &channels),
     };
     render(refused.map_or(StatusCode::OK, |refused| refused.status), &page)
 }
@@ -330,6 +361,7 @@ mod tests {
             ("channel", "3"),
             ("matchers", "tag=web\n\n"),
             ("position", "5"),
+            ("escalate", "30m: boss, phone\n\n 2h : all\n"),
         ];
         let sent: Vec<_> =
             sent.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -337,6 +369,9 @@ mod tests {
         assert_eq!(body["channels"], json!(["/api/v1/channel/1/", "/api/v1/channel/3/"]));
         assert_eq!((&body["match"], &body["position"]), (&json!(["tag=web"]), &json!(5)));
         assert_eq!((&body["send_recovery"], &body["continue"]), (&json!(true), &json!(false)));
+        let steps =
+            json!([{"after": "30m", "channels": ["boss", "phone"]}, {"after": "2h", "channels": ["all"]}]);
+        assert_eq!(body["escalate"], steps);
         assert!(body.get("group_wait").is_none(), "what is empty stays as it is");
     }
 }
