@@ -23,6 +23,9 @@ pub(in crate::dashboard) struct Filter {
     /// `worst`, `name` or `age`.
     #[serde(default)]
     pub(super) sort: String,
+    /// `grid` for tiles; a table otherwise.
+    #[serde(default)]
+    pub(super) view: String,
     /// Which page of the list, from 1 on.
     #[serde(default)]
     page: String,
@@ -32,6 +35,11 @@ impl Filter {
     /// Whether anything is left out.
     pub(super) fn is_narrow(&self) -> bool {
         [&self.status, &self.handled, &self.tag, &self.q].into_iter().any(|field| !field.trim().is_empty())
+    }
+
+    /// Whether tiles are wanted.
+    pub(super) fn is_grid(&self) -> bool {
+        self.view == "grid"
     }
 
     /// The page of the list, from 0 on.
@@ -48,6 +56,7 @@ impl Filter {
             ("tag", &self.tag),
             ("q", &self.q),
             ("sort", &self.sort),
+            ("view", &self.view),
             ("page", &page),
         ];
         let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
@@ -57,7 +66,11 @@ impl Filter {
 
     /// The filter as an address, for the way back.
     pub(super) fn address(&self) -> String {
-        if self.is_narrow() || self.page() > 0 { self.on_page(self.page() + 1) } else { "/".to_owned() }
+        if self.is_narrow() || self.is_grid() || self.page() > 0 {
+            self.on_page(self.page() + 1)
+        } else {
+            "/".to_owned()
+        }
     }
 
     /// Whether this check is wanted.

@@ -124,7 +124,7 @@ impl Overview {
         let listing = if filter.is_narrow() {
             let wanted = checks.iter().filter(|view| filter.takes(view)).collect();
             listed(wanted, filter, now)
-        } else if checks.len() <= FEW {
+        } else if checks.len() <= FEW && !filter.is_grid() {
             Listing::Blocks(blocks(agents, checks, now))
         } else {
             agent_rows(agents, checks, filter, now)

@@ -47,10 +47,21 @@ async fn furnish(server: &Server) -> Vec<(&'static str, String)> {
     admin.create("/api/v1/downtime/", downtime).await;
     let user = json!({"name": HOSTILE, "role": "viewer", "password": "correct horse battery"});
     admin.create("/api/v1/user/", user).await;
+    let template = json!({"name": HOSTILE, "match": [format!("tag={}", "nobody")], "checks": []});
+    admin.create("/api/v1/template/", template).await;
+    let invitation = json!({"name": "invited", "role": "enroll", "needs_approval": true});
+    let invitation = admin.create("/api/v1/token/", invitation).await;
+    let host = json!({"name": format!("{HOSTILE} waits")});
+    let guest = server.rest().bearer(rest::text(&invitation, "token"));
+    let waits = rest::id(&guest.create("/api/v1/agent/enroll/", host).await["agent"]);
     let [critical, ..] = ids[..] else { unreachable!("four were made") };
     vec![
         ("overview", "/".to_owned()),
         ("filtered", "/?status=problem&q=check&sort=name".to_owned()),
+        ("grid", "/?view=grid".to_owned()),
+        ("filtered-grid", "/?view=grid&q=check".to_owned()),
+        ("agent-that-waits", format!("/agent/{waits}")),
+        ("hosts-that-came", format!("/host/waiting?after={}", agent.id)),
         ("nothing-found", "/?q=nothing+is+called+so".to_owned()),
         ("agent", format!("/agent/{}", agent.id)),
         ("check", format!("/check/{critical}")),
