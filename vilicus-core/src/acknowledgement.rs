@@ -21,6 +21,8 @@ pub struct Acknowledgement {
     pub sticky: bool,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// Whether what they say is told to everybody, on the status pages that the check is on.
+    pub public: bool,
 }
 
 /// Why an acknowledgement ended.
@@ -86,6 +88,7 @@ mod tests {
                 at: Timestamp::EPOCH,
                 sticky,
                 expires_at: None,
+                public: false,
             };
             assert_eq!(acknowledgement.ended_by(Some(from), to, state_type), end, "{sticky} {from} {to}");
         }

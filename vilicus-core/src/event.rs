@@ -68,6 +68,8 @@ pub enum Happening {
         sticky: bool,
         /// When it ends by itself.
         expires_at: Option<Timestamp>,
+        /// Whether the comment is told to everybody, on status pages.
+        public: bool,
     },
     /// Nobody is on it any longer.
     AcknowledgementEnded {

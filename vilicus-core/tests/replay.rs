@@ -244,6 +244,7 @@ fn what_people_did_stands() {
         at: at(5),
         sticky: true,
         expires_at: expires.map(at),
+        public: false,
     };
     let rows = rows(0, "CCCCCCCCCCCCCCCCCCCCCCCCCCCCCO");
     for (acts, expected) in [

@@ -326,6 +326,7 @@ impl World {
             at: self.now,
             sticky,
             expires_at,
+            public: false,
         };
         self.state.acknowledgement = Some(Box::new(acknowledgement));
         let tells = telling::acknowledged(self.routes.as_deref(), &self.state);

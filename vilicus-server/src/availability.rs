@@ -124,13 +124,14 @@ impl Events {
 
     fn acts(&self) -> Vec<Act> {
         let act = |event: &Arc<Event>| match &event.what {
-            Happening::Acknowledged { by, comment, sticky, expires_at } => {
+            Happening::Acknowledged { by, comment, sticky, expires_at, public } => {
                 let acknowledgement = Acknowledgement {
                     by: by.clone(),
                     comment: comment.clone(),
                     at: event.at,
                     sticky: *sticky,
                     expires_at: *expires_at,
+                    public: *public,
                 };
                 Some(Act { at: event.at, acknowledgement: Some(acknowledgement) })
             }

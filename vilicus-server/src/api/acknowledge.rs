@@ -38,6 +38,8 @@ pub(super) struct AcknowledgementBody {
     /// When it ends by itself.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// Whether the comment is told to everybody, on the status pages that the check is on.
+    public: bool,
 }
 
 impl From<&Acknowledgement> for AcknowledgementBody {
@@ -48,6 +50,7 @@ impl From<&Acknowledgement> for AcknowledgementBody {
             at: acknowledgement.at,
             sticky: acknowledgement.sticky,
             expires_at: acknowledgement.expires_at,
+            public: acknowledgement.public,
         }
     }
 }
@@ -67,6 +70,9 @@ struct AcknowledgementInput {
     /// Whether those who were told of the problem are told of this, once; yes.
     #[serde(default = "yes")]
     notify: bool,
+    /// Whether the comment is told to everybody, on the status pages that the check is on; no.
+    #[serde(default)]
+    public: bool,
 }
 
 fn yes() -> bool {
@@ -109,8 +115,8 @@ async fn acknowledge(
         let detail = "the check has no problem now; for what is planned make a downtime";
         return Err(Problem::conflict(detail));
     }
-    let AcknowledgementInput { comment, sticky, expires_at, notify: tell } = input;
-    let acknowledgement = Acknowledgement { by: caller.name(), comment, at: now, sticky, expires_at };
+    let AcknowledgementInput { comment, sticky, expires_at, notify: tell, public } = input;
+    let acknowledgement = Acknowledgement { by: caller.name(), comment, at: now, sticky, expires_at, public };
     let answer = Answer(AcknowledgementBody::from(&acknowledgement));
     let check = view.check.id;
     state.store().commit(now, vec![Input::Acknowledge { check, acknowledgement, tell }]).await?;

@@ -99,6 +99,8 @@ enum WhatBody {
         sticky: bool,
         #[schema(value_type = Option<String>, format = DateTime)]
         expires_at: Option<Timestamp>,
+        /// Whether the comment is told to everybody, on status pages.
+        public: bool,
     },
     /// Nobody is on it any longer.
     AcknowledgementEnded {
@@ -208,8 +210,8 @@ impl From<Happening> for WhatBody {
             },
             Happening::Telling { told, held, trace } => Self::Telling { told, held, gates: gates(&trace) },
             Happening::Flapping(turn) => Self::Flapping { flapping: turn.flapping, percent: turn.percent },
-            Happening::Acknowledged { by, comment, sticky, expires_at } => {
-                Self::Acknowledged { by, comment, sticky, expires_at }
+            Happening::Acknowledged { by, comment, sticky, expires_at, public } => {
+                Self::Acknowledged { by, comment, sticky, expires_at, public }
             }
             Happening::AcknowledgementEnded { why, by } => Self::AcknowledgementEnded { reason: why, by },
             Happening::Downtime { downtime, began, comment, until } => {

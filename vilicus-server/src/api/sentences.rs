@@ -97,7 +97,7 @@ pub(super) fn of_event(event: &Event, names: &Names) -> String {
             format!("{subject} flaps: {:.1} % of its last results were changes", turn.percent)
         }
         Happening::Flapping(turn) => format!("{subject} no longer flaps: {:.1} % changes", turn.percent),
-        Happening::Acknowledged { by, comment, sticky, expires_at } => {
+        Happening::Acknowledged { by, comment, sticky, expires_at, public: _ } => {
             let sticky = if *sticky { ", up to its recovery" } else { "" };
             let expires = expires_at.map_or_else(String::new, |end| format!(", until {end}"));
             format!("{by} is on {subject}{sticky}{expires}{}", quoted(comment))
@@ -265,6 +265,7 @@ mod tests {
                     comment: "fan".to_owned(),
                     sticky: true,
                     expires_at: None,
+                    public: false,
                 },
                 "ann is on web-1 / disk, up to its recovery: fan",
             ),

@@ -203,6 +203,7 @@ impl Asker {
             at: now,
             sticky: false,
             expires_at: None,
+            public: false,
         };
         let input = Input::Acknowledge { check, acknowledgement, tell: true };
         self.parts.store.commit(now, vec![input]).await.map(|_| ())

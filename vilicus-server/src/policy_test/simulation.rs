@@ -283,6 +283,7 @@ impl World {
                     at: now,
                     sticky: *sticky,
                     expires_at: expires_after.map(|span| now.after(span)),
+                    public: false,
                 };
                 Some(Input::Acknowledge { check, acknowledgement, tell: *tell })
             }

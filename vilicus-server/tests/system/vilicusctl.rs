@@ -395,3 +395,39 @@ async fn an_agent_waits_until_it_is_let_in() {
     );
     assert!(shell.well(&["get", "checks", "-o", "name"]).contains("web-7/busy"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_is_told_to_everybody_when_somebody_says_so() {
+    let (server, shell) = server().await;
+    let admin = server.rest().bearer(TOKEN);
+    admin.create("/api/v1/agent/", serde_json::json!({"name": "secret-host"})).await;
+    for (name, tags) in [("Payments", vec!["status=shop"]), ("internal", vec![])] {
+        let check = serde_json::json!({"agent": "secret-host", "name": name, "kind": "cpu", "max_attempts": 1, "tags": tags});
+        admin.create("/api/v1/check/", check).await;
+        let path = format!("/api/v1/check/secret-host%2F{name}/result/");
+        let result = |status| serde_json::json!({"status": status, "output": "secret output"});
+        admin.post(&path, &result("OK")).await.expect(201);
+        admin.post(&path, &result("CRITICAL")).await.expect(201);
+    }
+    shell.well(&["ack", "secret-host/internal", "-c", "internal words", "--public"]);
+    shell.well(&["ack", "secret-host/Payments", "-c", "not for everybody"]);
+    let page = async |path: &str| server.rest().get(path).await.text();
+    let feed = page("/status/shop/feed.xml").await;
+    assert!(feed.contains("Payments: Down") && !feed.contains("not for everybody"), "{feed}");
+    shell.well(&["ack", "secret-host/Payments", "-c", "Cards <b>fail</b>; we are on it.", "--public"]);
+    let shown = page("/status/shop/").await;
+    let said = "Cards &#60;b&#62;fail&#60;/b&#62;; we are on it.";
+    assert!(shown.contains(said) && !shown.contains("Lately"), "{shown}");
+    assert!(page("/status/shop/feed.xml").await.contains("we are on it"));
+    let result = serde_json::json!({"status": "OK", "output": "secret output"});
+    admin.post("/api/v1/check/secret-host%2FPayments/result/", &result).await.expect(201);
+    let later = until("the page says that it is over", Duration::from_secs(30), async || {
+        let shown = page("/status/shop/").await;
+        shown.contains("Lately").then_some(shown)
+    })
+    .await;
+    assert!(later.contains(said), "{later}");
+    for secret in ["secret", "internal", "not for everybody"] {
+        assert!(!later.contains(secret), "{secret} is told to everybody: {later}");
+    }
+}

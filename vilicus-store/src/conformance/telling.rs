@@ -217,6 +217,7 @@ fn acknowledge(world: &Fixture, expires: Option<i64>) -> Input {
         at: at(0),
         sticky: false,
         expires_at: expires.map(at),
+        public: false,
     };
     Input::Acknowledge { check: world.check, acknowledgement, tell: true }
 }

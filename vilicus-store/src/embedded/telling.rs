@@ -253,6 +253,7 @@ impl Unit<'_> {
             comment: acknowledgement.comment.clone(),
             sticky: acknowledgement.sticky,
             expires_at: acknowledgement.expires_at,
+            public: acknowledgement.public,
         };
         state.acknowledgement = Some(Box::new(acknowledgement));
         let (verdict, problem_since, told) =

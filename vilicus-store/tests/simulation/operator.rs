@@ -194,6 +194,7 @@ async fn acknowledge(world: &mut World) {
         at: world.now,
         sticky: world.chance.one_in(2),
         expires_at,
+        public: false,
     };
     let tell = world.chance.one_in(2);
     world.commit(vec![Input::Acknowledge { check, acknowledgement, tell }]).await;

@@ -19,7 +19,7 @@ pub(crate) async fn acknowledge(client: &Client, asked: &AckArgs) -> Result<(), 
         client.ask(Method::DELETE, &path, None).await?;
         return print::write(&format!("{check} is not acknowledged any more\n"));
     }
-    let mut body = json!({"comment": asked.comment, "sticky": asked.sticky});
+    let mut body = json!({"comment": asked.comment, "sticky": asked.sticky, "public": asked.public});
     if let Some(span) = asked.span {
         body["expires_at"] = SystemClock::new().now().after(span).to_string().into();
     }

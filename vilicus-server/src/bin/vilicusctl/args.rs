@@ -238,8 +238,11 @@ pub(crate) struct AckArgs {
     /// How long it counts, as 4h [default: until the problem is over]
     #[arg(long = "for", value_name = "SPAN")]
     pub(crate) span: Option<Millis>,
+    /// Tell the comment to everybody, on the status pages that the check is on
+    #[arg(long)]
+    pub(crate) public: bool,
     /// Take the acknowledgement back
-    #[arg(long, conflicts_with_all = ["comment", "sticky", "span"])]
+    #[arg(long, conflicts_with_all = ["comment", "sticky", "span", "public"])]
     pub(crate) remove: bool,
 }
 

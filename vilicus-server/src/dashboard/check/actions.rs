@@ -27,7 +27,7 @@ pub(in crate::dashboard) async fn acknowledge(
 ) -> Response {
     let body = json!({
         "comment": field(&fields, "comment").unwrap_or("seen"),
-        "sticky": fields.contains_key("sticky"),
+        "sticky": fields.contains_key("sticky"), "public": fields.contains_key("public"),
     });
     let path = format!("/api/v1/check/{id}/acknowledge/");
     let done = inside.send(Method::POST, &path, Some(&body)).await;

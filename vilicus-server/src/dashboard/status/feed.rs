@@ -10,7 +10,7 @@ use vilicus_core::{CheckId, StateType};
 use vilicus_store::StoreError;
 use vilicus_store::query::{EventQuery, Order};
 
-use super::{Word, published, unreadable};
+use super::{Word, incident, published, unreadable};
 use crate::dashboard::Dashboard;
 use crate::dashboard::words::visible;
 
@@ -61,26 +61,25 @@ async fn read(dashboard: &Dashboard, name: &str, parts: &Parts) -> Result<Option
         limit: ENTRIES * 4,
         ..EventQuery::default()
     };
-    let called = |id: CheckId| {
-        let view = views.iter().find(|view| view.check.id == id);
-        view.map(|view| visible(&view.check.name)).unwrap_or_default()
-    };
+    let called = |id: CheckId| incident::called(&views, id);
     let events = dashboard.api.store().events(&query).await?;
     let entries = events.iter().filter_map(|event| entry(event, &called)).take(ENTRIES).collect();
     let url = format!("{}/status/{name}/", dashboard.address(parts));
     Ok(Some(Feed { name: visible(name), url, entries }))
 }
 
-/// Only what was confirmed, and neither its output nor its host.
+/// Only what was confirmed, and neither its output nor its host; and what was said for everybody.
 fn entry(event: &Event, called: &impl Fn(CheckId) -> String) -> Option<Entry> {
-    let Happening::State { change, .. } = &event.what else { return None };
-    if change.state_type != StateType::Hard || change.from.is_none() {
-        return None;
-    }
+    let words = match &event.what {
+        Happening::State { change, .. } if change.state_type == StateType::Hard && change.from.is_some() => {
+            Word::of_status(Some(change.to)).text.to_owned()
+        }
+        _ => incident::said(event)?,
+    };
     let moment = jiff::Timestamp::from_millisecond(event.at.as_millis()).ok()?;
     Some(Entry {
         id: event.id.get(),
-        title: format!("{}: {}", called(event.check?), Word::of_status(Some(change.to)).text),
+        title: format!("{}: {words}", called(event.check?)),
         at: moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
     })
 }

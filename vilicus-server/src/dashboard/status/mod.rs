@@ -1,5 +1,6 @@
 //! Status pages for everybody: only what an operator published, by a tag of the check, and of it only its name, its
-//! confirmed state and how long it was available. No output, no host, no address.
+//! confirmed state, how long it was available, and what an acknowledgement says that was made for everybody. No output, no
+//! host, no address.
 //!
 //! A check with the tag `status=shop` is on the page `/status/shop`, with `status=shop/Payments` in its group
 //! `Payments` there. A downtime that is made for such a tag (`tag=~status=shop.*`) is told there with its comment. Tags
@@ -8,6 +9,7 @@
 mod badge;
 mod day;
 mod feed;
+mod incident;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,10 +112,10 @@ struct Line {
     days: Vec<Day>,
 }
 
-/// What was planned, and is told.
+/// What is told in words: what was planned, and what somebody says of an incident.
 struct Note {
+    title: String,
     when: String,
-    active: bool,
     comment: String,
 }
 
@@ -124,6 +126,8 @@ struct StatusPage {
     headline: Word,
     groups: Vec<(String, Vec<Line>)>,
     notes: Vec<Note>,
+    /// What was said of incidents that are over.
+    past: Vec<Note>,
     now: Timestamp,
 }
 
@@ -181,8 +185,10 @@ async fn make(dashboard: &Dashboard, name: &str, now: Timestamp) -> Result<Optio
     let mut groups: Vec<_> = lines.into_iter().collect();
     groups.iter_mut().for_each(|(_, lines)| lines.sort_by(|one, other| one.name.cmp(&other.name)));
     let downtimes = dashboard.api.store().downtimes().await?;
-    let notes = downtimes.iter().filter_map(|downtime| note(downtime, name, now)).collect();
-    Ok(Some(StatusPage { name: visible(name), headline: headline(&views), groups, notes, now }))
+    let planned = downtimes.iter().filter_map(|downtime| planned(downtime, name, now));
+    let notes = views.iter().filter_map(incident::now).chain(planned).collect();
+    let past = incident::past(dashboard, &views, now).await?;
+    Ok(Some(StatusPage { name: visible(name), headline: headline(&views), groups, notes, past, now }))
 }
 
 async fn line(dashboard: &Dashboard, view: &CheckView, span: Window) -> Result<Line, StoreError> {
@@ -212,7 +218,7 @@ fn headline(views: &[CheckView]) -> Word {
 }
 
 /// A downtime that was made for this page.
-fn note(downtime: &Downtime, page: &str, now: Timestamp) -> Option<Note> {
+fn planned(downtime: &Downtime, page: &str, now: Timestamp) -> Option<Note> {
     let is_for = |matcher: &vilicus_core::route::Matcher| {
         let text = matcher.to_string();
         let all_groups = text.strip_prefix("tag=~").and_then(|regex| regex.strip_prefix(TAG));
@@ -228,8 +234,8 @@ fn note(downtime: &Downtime, page: &str, now: Timestamp) -> Option<Note> {
     };
     let (active, soon) = (window.start <= now, window.start <= now.after(AHEAD));
     (soon && now < window.end).then(|| Note {
+        title: if active { "Maintenance now" } else { "Planned maintenance" }.to_owned(),
         when: format!("{} to {}", window.start, window.end),
-        active,
         comment: visible(&downtime.comment),
     })
 }
