@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::request::Parts;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 use vilicus_core::{Millis, Timestamp};
@@ -41,6 +42,9 @@ pub(super) struct Wanted {
     range: Option<String>,
     since: Option<i64>,
     until: Option<i64>,
+    /// A text in the names of the metrics that are drawn.
+    #[serde(default)]
+    metric: String,
 }
 
 impl Wanted {
@@ -53,6 +57,21 @@ impl Wanted {
         let length = self.range.as_deref().and_then(|range| range.parse::<Millis>().ok());
         let length = length.filter(|length| length.get() > 0).unwrap_or(Millis::from_hours(24));
         Span { since: now.before(length), until: now }
+    }
+
+    /// Those of all metrics that are to be drawn.
+    fn chosen(&self, metrics: &[(String, String)]) -> Vec<(String, String)> {
+        let wanted = self.metric.trim().to_lowercase();
+        let chosen = metrics.iter().filter(|(name, _)| name.to_lowercase().contains(&wanted));
+        chosen.cloned().collect()
+    }
+
+    /// What links to other spans keep.
+    fn kept(&self) -> String {
+        match self.metric.trim() {
+            "" => String::new(),
+            metric => format!("&metric={}", utf8_percent_encode(metric, NON_ALPHANUMERIC)),
+        }
     }
 
     /// Whether this range is the one that is shown.
@@ -79,7 +98,10 @@ struct CheckPage {
     later: Option<(i64, i64)>,
     bars: Vec<Bar>,
     charts: Vec<Chart>,
+    /// How many of the metrics that were asked for are not drawn.
     more_metrics: usize,
+    wanted: Wanted,
+    kept: String,
     availabilities: Vec<(&'static str, AvailabilityView)>,
     results: Vec<ResultView>,
     events: Vec<EventView>,
@@ -141,7 +163,7 @@ pub(super) async fn page(
     parts: Parts,
 ) -> Response {
     let now = dashboard.api.clock().now();
-    match read(&inside, visitor, id, &wanted, &dashboard.address(&parts), now).await {
+    match read(&inside, visitor, id, wanted, &dashboard.address(&parts), now).await {
         Ok(page) => render(StatusCode::OK, &page),
         Err(refused) => form::refuse(&refused, "/"),
     }
@@ -193,7 +215,7 @@ async fn read(
     inside: &Inside,
     visitor: Visitor,
     id: u64,
-    wanted: &Wanted,
+    wanted: Wanted,
     address: &str,
     now: Timestamp,
 ) -> Result<CheckPage, Refused> {
@@ -203,7 +225,8 @@ async fn read(
     let told = Told::of(inside, id, span, now).await?;
     let rollups = &told.rollups.objects;
     let metrics = metrics(rollups);
-    let shown = &metrics[..metrics.len().min(MOST_CHARTS)];
+    let chosen = wanted.chosen(&metrics);
+    let shown = &chosen[..chosen.len().min(MOST_CHARTS)];
     Ok(CheckPage {
         visitor,
         ranges: RANGES.map(|(range, words)| RangeLink { range, words, shown: wanted.is(range) }).into(),
@@ -211,7 +234,8 @@ async fn read(
         later: later(span, now),
         bars: strip(rollups, span),
         charts: charts(rollups, shown, &check.thresholds, span),
-        more_metrics: metrics.len().saturating_sub(MOST_CHARTS),
+        more_metrics: chosen.len().saturating_sub(MOST_CHARTS),
+        kept: wanted.kept(),
         explanation: told.explanation.map(visible),
         availabilities: told.availabilities,
         results: told.results.objects.iter().map(|row| ResultView::new(row, now)).collect(),
@@ -221,6 +245,7 @@ async fn read(
         metrics: metrics.iter().map(|(name, _)| visible(name)).collect(),
         check: CheckView::new(check, &agent, now),
         address: address.to_owned(),
+        wanted,
         now,
     })
 }
