@@ -11,6 +11,7 @@ use vilicus_server::Settings;
 use vilicus_server::api::{Random as _, SystemRandom};
 use vilicus_server::clock::{Clock as _, SystemClock};
 use vilicus_server::metrics::Metrics;
+use vilicus_server::progress::Progress;
 use vilicus_server::settings::{ServerSecret, StoreUrl};
 use vilicus_store::query::{CheckFilter, HistoryQuery, Order, Page};
 use vilicus_store::{Options, Store, StoreError};
@@ -116,7 +117,9 @@ pub(crate) async fn verify(data: &DataArgs) -> Result<(), Failure> {
 async fn read_everything(store: &dyn Store) -> Result<(usize, usize), StoreError> {
     let checks = store.checks(&CheckFilter::default(), Page::ALL).await?.objects;
     let mut results = 0;
+    let progress = Progress::steps("verify", checks.len());
     for view in &checks {
+        progress.add(1);
         let mut query = HistoryQuery {
             check: view.check.id,
             since: None,

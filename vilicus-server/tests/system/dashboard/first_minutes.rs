@@ -140,10 +140,10 @@ async fn add_a_check_and_break_it(browser: &Browser) {
         browser.run(found, &[]).await.as_str().unwrap().contains("door").then_some(())
     })
     .await;
-    escape(&browser).await;
+    escape(browser).await;
     browser.press(&["?"]).await;
     browser.reads("acknowledge").await;
-    escape(&browser).await;
+    escape(browser).await;
     browser.open("/").await;
     browser.press(&["/"]).await;
     browser.write("door").await;
