@@ -193,17 +193,17 @@ impl<'a> Translator<'a> {
         let (groups, odd) = self.named(service, "hostgroup_name", self.groups.keys().copied());
         self.report.extend(faults.into_iter().chain(odd));
         hosts.extend(groups.iter().flat_map(|group| self.groups[group].iter().copied()));
-        // What is taken away is taken away from both lists.
-        for entry in service.list("host_name").into_iter().chain(service.list("hostgroup_name")) {
-            let Some(Ok(pattern)) = entry.strip_prefix('!').map(|name| self.objects.matching.pattern(name))
-            else {
-                continue;
-            };
-            let in_group = |host: &str| {
-                self.groups.iter().any(|(group, hosts)| pattern.finds(group) && hosts.contains(host))
-            };
-            hosts.retain(|host| !pattern.finds(host) && !in_group(host));
-        }
+        // What one list takes away the other does not give back.
+        let unwanted = |field| {
+            let names = service.list(field).into_iter().filter_map(|entry| entry.strip_prefix('!'));
+            names.filter_map(|name| self.objects.matching.pattern(name).ok()).collect::<Vec<_>>()
+        };
+        let (no_hosts, no_groups) = (unwanted("host_name"), unwanted("hostgroup_name"));
+        let in_group = |host: &str| {
+            let mut of = self.groups.iter().filter(|(_, hosts)| hosts.contains(host));
+            of.any(|(group, _)| no_groups.iter().any(|pattern| pattern.finds(group)))
+        };
+        hosts.retain(|host| !no_hosts.iter().any(|pattern| pattern.finds(host)) && !in_group(host));
         hosts
     }
 
