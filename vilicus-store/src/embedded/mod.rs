@@ -93,8 +93,6 @@ const INBOX: usize = 4096;
 const MAX_QUEUED: usize = 200_000;
 /// When to try again what met a full inbox.
 const BUSY_RETRY: Millis = Millis::from_secs(1);
-/// When to ask again for a backup while another is being made.
-const BACKUP_RETRY: Millis = Millis::from_secs(30);
 
 /// How a store is kept. What is not asked for has defaults that work.
 #[derive(Debug, Clone)]
@@ -466,28 +464,7 @@ impl<E: Engine> Store for EngineStore<E> {
     async fn backup(&self, now: Timestamp) -> Result<Backup, StoreError> {
         self.check_open()?;
         let (shared, engine) = (Arc::clone(&self.shared), Arc::clone(&self.engine));
-        let (pieces, backup) = Backup::channel();
-        let (holding, held) = oneshot::channel();
-        let copy = move || match shared.hold_newest(engine.as_ref()) {
-            Ok(Some(held)) => {
-                let _ = holding.send(Ok(()));
-                snapshot::copy(engine.as_ref(), &shared, &held, now, &pieces);
-            }
-            Ok(None) => {
-                let _ = holding.send(Err(StoreError::Busy { retry_after: BACKUP_RETRY }));
-            }
-            Err(error) => {
-                let _ = holding.send(Err(read_error(error)));
-            }
-        };
-        let thread = thread::Builder::new().name("vilicus-backup".to_owned()).spawn(copy);
-        thread.map_err(|error| {
-            StoreError::Unreadable(
-                EngineError::new(EngineErrorKind::Io, "no thread can be started").source(error),
-            )
-        })?;
-        held.await.unwrap_or(Err(StoreError::Closed))?;
-        Ok(backup)
+        snapshot::begin(engine, shared, now).await
     }
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {

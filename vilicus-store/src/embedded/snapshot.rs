@@ -5,10 +5,14 @@
 //! last the checkpoint. So the copy is what a loss of power at that record would have left, and the way back is that
 //! of every start: what history lacks of the time since the checkpoint is made anew from the journal.
 
-use tokio::sync::mpsc::Sender;
-use vilicus_core::Timestamp;
+use std::sync::Arc;
+use std::thread;
 
-use crate::backup::{Entries, Frame, Head, MAGIC, encode};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
+use vilicus_core::{Millis, Timestamp};
+
+use crate::backup::{Backup, Entries, Frame, Head, MAGIC, encode};
 use crate::embedded::shared::{Held, Shared};
 use crate::embedded::{checkpoint, history, journal};
 use crate::engine::{Engine, EngineError, EngineErrorKind, Entry, Scan};
@@ -18,6 +22,8 @@ use crate::error::StoreError;
 const BATCH: usize = 64;
 /// … and a frame is sent when it has so many bytes.
 const FRAME: usize = 512 * 1024;
+/// When to ask again while another one is being made.
+const RETRY: Millis = Millis::from_secs(30);
 /// What is of this life of the store only.
 const OURS: [&str; 2] = ["probe", "quarantine"];
 
@@ -35,8 +41,34 @@ impl From<EngineError> for End {
     }
 }
 
+/// Begins one, in a thread of its own; it goes on as its reader takes what there is.
+pub(crate) async fn begin<E: Engine>(
+    engine: Arc<E>,
+    shared: Arc<Shared>,
+    now: Timestamp,
+) -> Result<Backup, StoreError> {
+    let (pieces, backup) = Backup::channel();
+    let (holding, held) = oneshot::channel();
+    let work = move || {
+        let held = match shared.hold_newest(engine.as_ref()) {
+            Ok(Some(held)) => held,
+            Ok(None) => return drop(holding.send(Err(StoreError::Busy { retry_after: RETRY }))),
+            Err(error) => return drop(holding.send(Err(super::read_error(error)))),
+        };
+        // Whoever asked may have gone; the first piece notices.
+        let _ = holding.send(Ok(()));
+        copy(engine.as_ref(), &shared, &held, now, &pieces);
+    };
+    thread::Builder::new().name("vilicus-backup".to_owned()).spawn(work).map_err(|error| {
+        let what = "no thread can be started";
+        StoreError::Unreadable(EngineError::new(EngineErrorKind::Io, what).source(error))
+    })?;
+    held.await.unwrap_or(Err(StoreError::Closed))?;
+    Ok(backup)
+}
+
 /// Writes everything to `to`, piece by piece, and waits for its reader. Blocks.
-pub(crate) fn copy(
+fn copy(
     engine: &dyn Engine,
     shared: &Shared,
     held: &Held<'_>,
