@@ -1,5 +1,6 @@
 //! How far long work is, on the terminal of the stock binaries; nothing when standard error is none.
 
+use std::io::Read;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,6 +44,11 @@ impl Progress {
         bar.set_message(what);
         bar.enable_steady_tick(TICK);
         Self(bar)
+    }
+
+    /// The same bytes, which count as they are read.
+    pub fn reading<R: Read>(&self, from: R) -> impl Read + use<R> {
+        self.0.wrap_read(from)
     }
 
     /// So many more are done.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use vilicus_core::result::error_chain;
@@ -70,7 +71,7 @@ fn at(address: &str) -> Result<Settings, Failure> {
 }
 
 /// The store, when no server has it.
-async fn alone(settings: &Settings) -> Result<std::sync::Arc<dyn Store>, Failure> {
+async fn alone(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
     if Running::find(settings).await?.is_some() {
         let store = &settings.store;
         return Err(Failure::new(format!(
@@ -84,25 +85,13 @@ async fn copy(from: &dyn Store, to: &str) -> Result<Summary, Failure> {
     let backup = from.backup(SystemClock::new().now()).await;
     let backup = backup.map_err(|error| Failure::store(error_chain(&error)))?;
     let to = to.to_owned();
-    let progress = Progress::bytes("copy", None);
-    let work = move || vilicus_store::url::restore(&to, Counted { backup, progress });
+    let work = move || {
+        let progress = Progress::bytes("copy", None);
+        vilicus_store::url::restore(&to, progress.reading(backup))
+    };
     let copied = tokio::task::spawn_blocking(work).await;
     let copied = copied.map_err(|error| Failure::because("the copy ended at once", &error))?;
     copied.map_err(|error| Failure::store(error_chain(&error)))
-}
-
-/// A backup that says how far it is.
-struct Counted {
-    backup: vilicus_store::backup::Backup,
-    progress: Progress,
-}
-
-impl std::io::Read for Counted {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.backup.read(into)?;
-        self.progress.add(read as u64);
-        Ok(read)
-    }
 }
 
 /// Where the new files are made: in the same file system.
