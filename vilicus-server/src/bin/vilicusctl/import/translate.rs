@@ -209,7 +209,12 @@ impl<'a> Translator<'a> {
 
     fn checks(&mut self) -> Vec<Value> {
         let mut checks = Vec::new();
-        for service in self.objects.of("service") {
+        let mut places: BTreeMap<(String, String), &str> = BTreeMap::new();
+        // One that names its host stands before one that its group brings, as for Nagios.
+        let objects = self.objects;
+        let mut services: Vec<&Object> = objects.of("service").collect();
+        services.sort_by_key(|service| service.get("host_name").is_none());
+        for service in services {
             let Some(name) = service.get("service_description") else {
                 self.leave(service, "a service without service_description");
                 continue;
@@ -223,7 +228,18 @@ impl<'a> Translator<'a> {
             let mut failed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
             for host in hosts {
                 match self.check(service, name, host) {
-                    Ok(check) => checks.push(check),
+                    Ok(check) => {
+                        let key = (host.to_owned(), check["name"].as_str().unwrap_or_default().to_owned());
+                        match places.get(&key) {
+                            Some(place) => {
+                                failed.entry(format!("{place} says it already")).or_default().push(host)
+                            }
+                            None => {
+                                places.insert(key, &service.place);
+                                checks.push(check);
+                            }
+                        }
+                    }
                     Err(why) => failed.entry(why).or_default().push(host),
                 }
             }
@@ -506,6 +522,7 @@ mod tests {
             service("SSH", &[("hostgroup_name", "prod")]),
             service("Load", &[("host_name", "^p"), ("notification_options", "c,r"), ("contacts", "ann")]),
             service("Quiet", &[("hostgroup_name", "prod,!prod"), ("host_name", "pdbs101.wh")]),
+            service("SSH", &[("host_name", "pdbs101.wh"), ("max_check_attempts", "7")]),
             service("Stats", &[("host_name", "pdbs101.wh"), ("notification_options", "n")]),
         ];
         Objects { all, matching, ..Objects::default() }
@@ -526,15 +543,17 @@ mod tests {
             made[kind].as_array().unwrap().iter().map(name).collect()
         };
         let checks =
-            ["padm22.dyn/SSH", "pdbs101.wh/SSH", "padm22.dyn/Load", "pdbs101.wh/Load", "pdbs101.wh/Stats"];
+            ["padm22.dyn/Load", "pdbs101.wh/Load", "pdbs101.wh/SSH", "pdbs101.wh/Stats", "padm22.dyn/SSH"];
         assert_eq!(names("check"), checks, "{:?}", translation.report);
-        assert_eq!(made["check"][4]["notifications"], false, "nobody is told of it");
+        assert_eq!(made["check"][2]["max_attempts"], 7, "who names the host stands before its group");
+        assert_eq!(made["check"][3]["notifications"], false, "nobody is told of it");
         let routes: Vec<Value> =
             made["route"].as_array().unwrap().iter().map(|route| route["match"].clone()).collect();
         assert!(routes.contains(&json!(["tag=tells-down=1", "check="])), "{routes:?}");
         assert!(routes.iter().any(|conditions| conditions[1] == "status=~critical"), "{routes:?}");
         assert_eq!(made["agent"][0]["tags"], json!(["prod"]), "nobody is told when it is down");
-        assert_eq!(translation.report.len(), 1, "{:?}", translation.report);
+        assert_eq!(translation.report.len(), 2, "{:?}", translation.report);
+        assert!(translation.report[1].contains("'SSH' of pdbs101.wh: test:1 says it already"));
         assert!(translation.report[0].contains("'Quiet' is for no host"), "{:?}", translation.report);
     }
 
@@ -545,8 +564,8 @@ mod tests {
         let translation = Translation::of(&objects, "smtp://localhost", "vilicus@localhost");
         assert_eq!(
             translation.configuration["check"].as_array().unwrap().len(),
-            2,
-            "Quiet and Stats name their host"
+            3,
+            "Quiet, SSH and Stats name their host"
         );
     }
 }
