@@ -367,9 +367,19 @@ pub struct Answer<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
+        // Into a vector: for a long list, axum's own way through `BytesMut` takes half as long again.
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, JSON)], body).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written as JSON");
+                Problem::internal().into_response()
+            }
+        }
     }
 }
+
+/// What JSON is called.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// 201: the object, and where it is.
 #[must_use]
