@@ -1,8 +1,10 @@
-//! What was written to the block devices of this machine, by everybody.
+//! What was written to the block devices of this machine, by everybody, and what a folder takes.
 //!
 //! `/proc/PID/io` counts pages that are dirtied, some of them more than once; what reached the disk is known here.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use crate::Failure;
 
@@ -32,6 +34,25 @@ pub fn bytes_written() -> Result<u64, Failure> {
 
 fn written_of(stat: &str) -> Option<u64> {
     Some(stat.split_whitespace().nth(6)?.parse::<u64>().ok()? * SECTOR)
+}
+
+/// The bytes of the blocks that the files under a folder take. What is removed meanwhile takes none.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn size(path: &Path) -> Result<u64, Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut total = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        total += match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size(&entry.path()).unwrap_or(0),
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(total)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod process;
 pub mod reporter;
 pub mod server;
 pub mod spawn;
+pub mod store;
 pub mod usage;
 pub mod webhook;
 
