@@ -1,7 +1,7 @@
 //! Runs peers from Debian's packages beside ours, in one run on one machine, and prints the ratios as a table.
 //!
 //! What they do differs, and the table says so: Prometheus' remote write judges nothing and syncs nothing,
-//! Alertmanager and Nagios keep nothing durable before they answer. Each peer has a file: start it on loopback with a
+//! Alertmanager, Nagios and Icinga keep nothing durable before they answer. Each peer has a file: start it on loopback with a
 //! folder of its own, measure, stop it.
 //!
 //! ```text
@@ -10,6 +10,8 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod alertmanager;
+mod command_pipe;
+mod icinga;
 mod machine;
 mod nagios;
 mod nginx;
@@ -40,7 +42,7 @@ struct Args {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     under: PathBuf,
     /// Measure these alone; may be given more than once
-    #[arg(long, value_name = "NAME", value_parser = ["vilicus", "nginx", "prometheus", "alertmanager", "nagios"])]
+    #[arg(long, value_name = "NAME", value_parser = ["vilicus", "nginx", "prometheus", "alertmanager", "nagios", "icinga"])]
     only: Vec<String>,
 }
 
@@ -69,12 +71,13 @@ const STORM: usize = 1000;
 /// Measures one system, and puts down what it found.
 type Measure = fn(&Setting, &mut Figures) -> Result<(), Failure>;
 
-const SYSTEMS: [(&str, Measure); 5] = [
+const SYSTEMS: [(&str, Measure); 6] = [
     ("vilicus", vilicus::measure),
     ("nginx", nginx::measure),
     ("prometheus", prometheus::measure),
     ("alertmanager", alertmanager::measure),
     ("nagios", nagios::measure),
+    ("icinga", icinga::measure),
 ];
 
 fn main() -> Result<(), Failure> {

@@ -1,69 +1,28 @@
 //! Nagios 4, fed with passive results through its command pipe. It keeps nothing durable, and logs none of them here.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use vilicus_benches::drive::Until;
-use vilicus_benches::process::family_cpu_seconds;
+use vilicus_benches::Failure;
 use vilicus_benches::spawn::Program;
-use vilicus_benches::{Failure, clock};
 
-use crate::table::{Figures, Work};
+use crate::command_pipe::{self, HOSTS, LAST};
+use crate::table::Figures;
 use crate::{CHECKS, Setting};
 
 const NAME: &str = "nagios";
-/// Of each [`CHECKS`] services; more make its start slow, and the figure hardly differs.
-const HOSTS: usize = 100;
-/// The host whose one problem tells that everything before it was taken.
-const LAST: &str = "the-last";
 
 pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Failure> {
-    let mut nagios = start()?;
-    let begin = clock::now();
-    let span = if let Until::For(span) = setting.plan.until { span } else { Duration::from_secs(5) };
-    let before = family_cpu_seconds(nagios.pid())?;
-    let written = write(nagios.folder(), begin + span)?;
-    nagios.wait_for(|nagios| {
-        let log = fs::read_to_string(nagios.folder().join("nagios.log")).ok()?;
-        log.contains(&format!("SERVICE ALERT: {LAST};")).then_some(())
-    })?;
-    let took = begin.elapsed();
-    let cpu = family_cpu_seconds(nagios.pid())? - before;
-    figures.put(NAME, Work::Batches, written as f64 / took.as_secs_f64());
-    figures.put(NAME, Work::BatchCpu, cpu * 1e6 / written as f64);
-    // Asked to, it takes its workers with it.
-    Command::new("kill").arg(nagios.pid().to_string()).status()?;
-    nagios.wait_for_end()
-}
-
-/// Writes results to the pipe until then, and one that shows in the log; how many.
-fn write(folder: &Path, until: Instant) -> Result<usize, Failure> {
-    let mut pipe = OpenOptions::new().write(true).open(folder.join("nagios.cmd"))?;
-    let mut written = 0;
-    while clock::now() < until {
-        for host in 0..HOSTS {
-            let mut lines = String::new();
-            let at = clock::unix_ms() / 1000;
-            for service in 0..CHECKS {
-                let value = (host * 31 + service * 17 + written) % 1000;
-                let (whole, tenth) = (value / 10, value % 10);
-                writeln!(
-                    lines,
-                    "[{at}] PROCESS_SERVICE_CHECK_RESULT;host-{host};check-{service};0;usage is fine, on all 8 cores|usage={whole}.{tenth}%"
-                )?;
-            }
-            pipe.write_all(lines.as_bytes())?;
-        }
-        written += HOSTS * CHECKS;
-    }
-    let at = clock::unix_ms() / 1000;
-    writeln!(pipe, "[{at}] PROCESS_SERVICE_CHECK_RESULT;{LAST};check-0;2;everything was taken")?;
-    Ok(written)
+    let pipe = |folder: &Path| folder.join("nagios.cmd");
+    let told = |nagios: &Program| {
+        let log = fs::read_to_string(nagios.folder().join("nagios.log")).unwrap_or_default();
+        log.contains(&format!("SERVICE ALERT: {LAST};"))
+    };
+    let nagios = start()?;
+    command_pipe::measure(NAME, nagios, pipe, told, setting, figures)
 }
 
 fn start() -> Result<Program, Failure> {

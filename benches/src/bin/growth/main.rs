@@ -70,18 +70,17 @@ fn main() -> Result<(), Failure> {
 
 /// As a table of Markdown.
 fn show(costs: &[Cost]) {
-    println!("| agents | checks | results/s | CPU s for 1M | answer p99, ms | memory, MiB | bytes a check |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("| agents | checks | results/s | CPU s for 1M | answer p99, ms | memory, MiB |");
+    println!("|---|---|---|---|---|---|");
     for cost in costs {
         let checks = cost.size.checks();
         println!(
-            "| {} | {checks} | {:.0} | {:.2} | {:.1} | {:.0} | {:.0} |",
+            "| {} | {checks} | {:.0} | {:.2} | {:.1} | {:.0} |",
             cost.size.agents,
             cost.per_second,
             cost.cpu_s_per_million,
             cost.p99_ms,
             cost.mebibytes(),
-            cost.bytes_a_check(),
         );
     }
     println!();
