@@ -15,9 +15,11 @@ mod icinga;
 mod machine;
 mod nagios;
 mod nginx;
+mod postgres;
 mod prometheus;
 mod table;
 mod vilicus;
+mod zabbix;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +44,7 @@ struct Args {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     under: PathBuf,
     /// Measure these alone; may be given more than once
-    #[arg(long, value_name = "NAME", value_parser = ["vilicus", "nginx", "prometheus", "alertmanager", "nagios", "icinga"])]
+    #[arg(long, value_name = "NAME", value_parser = ["vilicus", "nginx", "prometheus", "alertmanager", "nagios", "icinga", "zabbix"])]
     only: Vec<String>,
 }
 
@@ -71,13 +73,14 @@ const STORM: usize = 1000;
 /// Measures one system, and puts down what it found.
 type Measure = fn(&Setting, &mut Figures) -> Result<(), Failure>;
 
-const SYSTEMS: [(&str, Measure); 6] = [
+const SYSTEMS: [(&str, Measure); 7] = [
     ("vilicus", vilicus::measure),
     ("nginx", nginx::measure),
     ("prometheus", prometheus::measure),
     ("alertmanager", alertmanager::measure),
     ("nagios", nagios::measure),
     ("icinga", icinga::measure),
+    ("zabbix", zabbix::measure),
 ];
 
 fn main() -> Result<(), Failure> {

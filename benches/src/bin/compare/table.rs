@@ -48,13 +48,15 @@ const fn row(
     Row { work, title, digits, beside, target }
 }
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 17] = [
     row(Work::Batches, "results/s, batches of 100", 0, Some(("prometheus", Work::Batches)), "≥ 1.6"),
     row(Work::Batches, "results/s, batches of 100", 0, Some(("nagios", Work::Batches)), "≥ 4"),
     row(Work::Batches, "results/s, batches of 100", 0, Some(("icinga", Work::Batches)), ""),
+    row(Work::Batches, "results/s, batches of 100", 0, Some(("zabbix", Work::Batches)), "≥ 14"),
     row(Work::BatchCpu, "CPU s for 1M results in batches", 2, Some(("prometheus", Work::BatchCpu)), "≤ 0.38"),
     row(Work::BatchCpu, "CPU s for 1M results in batches", 2, Some(("nagios", Work::BatchCpu)), "≤ 0.23"),
     row(Work::BatchCpu, "CPU s for 1M results in batches", 2, Some(("icinga", Work::BatchCpu)), ""),
+    row(Work::BatchCpu, "CPU s for 1M results in batches", 2, Some(("zabbix", Work::BatchCpu)), ""),
     row(Work::BatchBytes, "bytes written a result in batches", 1, None, "≤ 25"),
     row(Work::BatchP99, "answer to a batch, p99, ms", 2, Some(("prometheus", Work::BatchP99)), ""),
     row(Work::Singles, "requests/s, one result each", 0, Some(("nginx", Work::Singles)), "≥ 0.65"),
