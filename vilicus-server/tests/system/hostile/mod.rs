@@ -13,8 +13,8 @@ use crate::harness::rest::Answer;
 use crate::harness::{Rest, Server};
 use targets::Target;
 
-/// How much more memory the server may hold after the second and third pass than after the first.
-const GROWTH_KIB: u64 = 24 * 1024;
+/// How much more memory the server may hold after a pass than after the one before, each time.
+const GROWTH_KIB: u64 = 8 * 1024;
 
 /// A request and the statuses that are right for it.
 struct Hostile {
@@ -44,7 +44,8 @@ async fn hundreds_of_hostile_requests_get_the_right_refusal() {
     wrong.sort();
     wrong.dedup();
     assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
-    let growth = memory[2].saturating_sub(memory[0]);
+    // A leak grows with every pass; an allocator that takes a segment more does so once.
+    let growth = memory.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).min().unwrap_or(0);
     assert!(growth <= GROWTH_KIB, "memory grows: {memory:?} KiB after each pass");
     still_well(&mut server).await;
 }
