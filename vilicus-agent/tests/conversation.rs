@@ -97,6 +97,8 @@ async fn results_arrive_in_order_and_the_agent_checks_in() {
     let agent = Running::start(&server, |agent| agent);
     until("three results", || server.state().count(7) >= 3).await;
     until("a check-in", || !server.state().check_ins.is_empty()).await;
+    // The end may cut a request off that the server has taken; what it held is then sent again, as it should be.
+    assert_eq!(server.state().duplicates, 0);
     agent.stop().await;
     let state = server.state();
     assert_in_order(&state.outputs(7));
@@ -105,7 +107,7 @@ async fn results_arrive_in_order_and_the_agent_checks_in() {
     assert!(check_in["facts"]["cores"].as_u64().unwrap() > 0 && check_in["version"].is_string());
     assert_eq!(check_in["facts"]["dropped"], 0);
     let timestamps: Vec<&String> = state.results.keys().map(|(_, timestamp)| timestamp).collect();
-    assert!(timestamps.is_sorted() && state.duplicates == 0);
+    assert!(timestamps.is_sorted());
 }
 
 #[tokio::test]
