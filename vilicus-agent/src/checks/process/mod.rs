@@ -20,7 +20,7 @@ use super::blocking::Places;
 use super::since::{Sample, Since, pause, seconds_between};
 use super::{describe, quantity};
 use filter::Filter;
-use table::{Snapshot, Table};
+use table::{Care, Snapshot, Table, TableError};
 
 /// What a `process` check looks at. All conditions given must hold; without any, every process counts.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -148,8 +148,9 @@ impl ProcessCheck {
     }
 
     async fn sample(&self, cx: &CheckContext) -> Result<Sample<Snapshot>, String> {
-        let (table, filter) = (Arc::clone(&self.table), Arc::clone(&self.filter));
-        let scan = move || table.lock().unwrap_or_else(PoisonError::into_inner).scan(&filter);
+        let (table, filter, min, max) =
+            (Arc::clone(&self.table), Arc::clone(&self.filter), self.min, self.max);
+        let scan = move || scan(&mut table.lock().unwrap_or_else(PoisonError::into_inner), &filter, min, max);
         let scanned = self.places.call("/proc", cx.timeout.into(), scan).await;
         let scanned = scanned.map_err(|_| format!("/proc did not answer within {}", cx.timeout))?;
         scanned.map(Sample::now).map_err(|error| vilicus_core::result::error_chain(&error))
@@ -195,6 +196,18 @@ impl ProcessCheck {
         }
         line
     }
+}
+
+/// Quickly where that can hide no trouble: what a quick scan misses are processes that newly go by the name, so too few
+/// are counted again with care, and too many are always looked for so.
+fn scan(table: &mut Table, filter: &Filter, min: u64, max: Option<u64>) -> Result<Snapshot, TableError> {
+    if max.is_none() {
+        let found = table.scan(filter, Care::Quick)?;
+        if found.count() >= min {
+            return Ok(found);
+        }
+    }
+    table.scan(filter, Care::Thorough)
 }
 
 #[cfg(test)]

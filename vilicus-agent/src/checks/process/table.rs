@@ -2,16 +2,17 @@
 //!
 //! Most processes are passed over after one short read of their `comm`. The kernel cuts that at 15 bytes, and a
 //! program may change it, so the file names of program and script are looked up once for each process and kept.
+//! A quick scan passes over most of those that it knows without any read ([`Care`]).
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, File};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, RawDir, RawDirEntry, openat};
 
 use super::filter::Filter;
 use crate::checks::accounts::Account;
@@ -19,6 +20,22 @@ use crate::checks::uptime;
 
 /// The kernel keeps so many bytes of a process's name.
 const COMM_BYTES: usize = 15;
+
+/// A process that is younger, in seconds, may be about to run the program that it was started for.
+const SETTLED: f64 = 2.0;
+
+/// One in so many of the known is read again in a quick scan.
+const ROUNDS: u32 = 8;
+
+/// How a scan treats a process that was seen before and did not go by the wanted name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// It is passed over, unless it is young or this round is its turn. So one that runs another program late in its life
+    /// is found some scans later.
+    Quick,
+    /// It is looked at like any other.
+    Thorough,
+}
 
 /// Why there is no list of processes.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +112,29 @@ impl Snapshot {
     }
 }
 
+/// The folder of a process.
+#[derive(Debug, Clone, Copy)]
+struct Folder {
+    pid: u32,
+    inode: u64,
+}
+
+impl Folder {
+    fn of(entry: &RawDirEntry<'_>) -> Option<Self> {
+        let pid = entry.file_name().to_str().ok()?.parse().ok()?;
+        Some(Self { pid, inode: entry.ino() })
+    }
+
+    fn path(self) -> PathBuf {
+        format!("/proc/{}", self.pid).into()
+    }
+}
+
 /// What was learnt of processes in earlier scans.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     names: HashMap<u32, Names>,
+    round: u32,
 }
 
 /// The file names that a process goes by. Valid while its folder and its `comm` are the same: a new process has
@@ -106,6 +142,8 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Names {
     inode: u64,
+    /// Seconds since the start of the host.
+    started: f64,
     comm: Vec<u8>,
     names: Vec<Vec<u8>>,
     seen: bool,
@@ -113,15 +151,21 @@ struct Names {
 
 impl Table {
     /// Finds the processes that the filter wants.
-    pub(super) fn scan(&mut self, filter: &Filter) -> Result<Snapshot, TableError> {
+    pub(super) fn scan(&mut self, filter: &Filter, care: Care) -> Result<Snapshot, TableError> {
+        self.round = self.round.wrapping_add(1);
         let uid = filter.user.as_deref().map(uid_of).transpose()?;
         let unreadable = |source| TableError::Unreadable { path: "/proc", source };
         let mut found = Snapshot { taken_at: uptime::seconds_up()?, ..Snapshot::default() };
         let proc = File::open("/proc").map_err(unreadable)?;
-        for entry in fs::read_dir("/proc").map_err(unreadable)?.flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            match self.look(&proc, pid, &entry, filter, uid) {
+        let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+        let mut entries = RawDir::new(&proc, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|error| unreadable(error.into()))?;
+            let Some(folder) = Folder::of(&entry) else { continue };
+            if care == Care::Quick && self.passes_over(folder, filter, found.taken_at) {
+                continue;
+            }
+            match self.look(&proc, folder, filter, uid) {
                 Ok(process) => found.processes.extend(process),
                 // A process that ended while it was looked at was not there.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.hidden += 1,
@@ -132,21 +176,31 @@ impl Table {
         Ok(found)
     }
 
+    /// Whether a quick scan need not look at this process.
+    fn passes_over(&mut self, Folder { pid, inode }: Folder, filter: &Filter, now: f64) -> bool {
+        let (Some(name), Some(known)) = (&filter.name, self.names.get_mut(&pid)) else { return false };
+        let passed = known.inode == inode
+            && !pid.wrapping_add(self.round).is_multiple_of(ROUNDS)
+            && now - known.started >= SETTLED
+            && !known.names.iter().any(|known| known == name.as_bytes());
+        known.seen |= passed;
+        passed
+    }
+
     /// The process, if it is a wanted one. The cheap questions come first.
     fn look(
         &mut self,
         proc: &File,
-        pid: u32,
-        entry: &DirEntry,
+        folder: Folder,
         filter: &Filter,
         uid: Option<u32>,
     ) -> io::Result<Option<Process>> {
         if let Some(name) = &filter.name
-            && !self.goes_by(name.as_bytes(), proc, pid, entry)?
+            && !self.goes_by(name.as_bytes(), proc, folder)?
         {
             return Ok(None);
         }
-        let folder = entry.path();
+        let (pid, folder) = (folder.pid, folder.path());
         if (filter.wants_cmdline() && !is_wanted_cmdline(pid, &folder, filter)?)
             || uid.is_some_and(|uid| effective_uid(&folder) != Some(uid))
             || !is_wanted_exe(&folder, filter)?
@@ -162,16 +216,19 @@ impl Table {
     }
 
     /// Whether the process is known by this file name.
-    fn goes_by(&mut self, name: &[u8], proc: &File, pid: u32, entry: &DirEntry) -> io::Result<bool> {
-        let (mut buffer, inode) = ([0; 64], entry.ino());
+    fn goes_by(&mut self, name: &[u8], proc: &File, folder: Folder) -> io::Result<bool> {
+        let Folder { pid, inode } = folder;
+        let mut buffer = [0; 64];
         let comm = comm(proc, pid, &mut buffer)?;
         if comm == name && comm.len() < COMM_BYTES {
             return Ok(true);
         }
         let same = self.names.get(&pid).is_some_and(|known| known.inode == inode && known.comm == comm);
         if !same {
-            let names = names(&entry.path(), comm);
-            self.names.insert(pid, Names { inode, comm: comm.to_owned(), names, seen: false });
+            let folder = folder.path();
+            let names = names(&folder, comm);
+            let started = started(pid, &folder).unwrap_or(f64::INFINITY);
+            self.names.insert(pid, Names { inode, started, comm: comm.to_owned(), names, seen: false });
         }
         Ok(self.names.get_mut(&pid).is_some_and(|known| {
             known.seen = true;
@@ -260,6 +317,11 @@ fn effective_uid(folder: &Path) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
 }
 
+fn started(pid: u32, folder: &Path) -> Option<f64> {
+    let stat = fs::read(folder.join("stat")).ok()?;
+    Some(parse_stat(pid, &stat)?.1.started)
+}
+
 fn open_files(folder: &Path) -> Option<u64> {
     fs::read_dir(folder.join("fd")).ok().map(|files| files.count() as u64)
 }
@@ -287,6 +349,7 @@ fn parse_stat(pid: u32, stat: &[u8]) -> Option<(u8, Process)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn any_name_is_read() {
@@ -328,5 +391,42 @@ mod tests {
         }
         assert_eq!(snapshot(110.0, vec![]).ages(), (0.0, 0.0));
         assert_eq!(snapshot(110.0, earlier.processes).ages(), (100.0, 100.0));
+    }
+
+    /// A shell that runs another program once it is told to.
+    #[test]
+    fn a_program_begun_late_is_found_at_once_with_care_and_soon_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(format!("late-{}", std::process::id()));
+        fs::copy("/bin/sleep", &program).unwrap();
+        let name = program.file_name().unwrap().to_str().unwrap().to_owned();
+        let filter = Filter { name: Some(name), ..Filter::default() };
+        let script = format!("read line; exec {} 600", program.display());
+        let mut shell = std::process::Command::new("/bin/sh")
+            .args(["-c", &script])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let known = || {
+            let mut table = Table::default();
+            assert_eq!(table.scan(&filter, Care::Thorough).unwrap().count(), 0);
+            table.names.get_mut(&shell.id()).unwrap().started = 0.0;
+            table
+        };
+        let (mut careful, mut quick) = (known(), known());
+        shell.stdin.take().unwrap().write_all(b"now\n").unwrap();
+        while fs::read(format!("/proc/{}/comm", shell.id())).unwrap().trim_ascii_end()
+            != filter.name.as_deref().unwrap().as_bytes()
+        {
+            std::thread::yield_now();
+        }
+        assert_eq!(careful.scan(&filter, Care::Thorough).unwrap().count(), 1);
+        let counts: Vec<u64> =
+            (0..ROUNDS).map(|_| quick.scan(&filter, Care::Quick).unwrap().count()).collect();
+        assert_eq!(counts.iter().max(), Some(&1), "{counts:?}");
+        assert_eq!(counts.last(), Some(&1), "one that was found is looked at each time: {counts:?}");
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert_eq!(quick.scan(&filter, Care::Quick).unwrap().count(), 0);
     }
 }
