@@ -1,5 +1,6 @@
 //! Reading: views of the truth, and history from memory and disk together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vilicus_core::judge::telling::{self, Look, Watched};
@@ -7,8 +8,10 @@ use vilicus_core::{
     AgentId, ChannelId, CheckId, CheckResult, Event, Millis, NotificationId, StateType, Timestamp, schedule,
 };
 
+use crate::embedded::chunk::BadChunk;
 use crate::embedded::history::{self, Span};
 use crate::embedded::rollup;
+use crate::embedded::samples::Samples;
 use crate::embedded::shared::Shared;
 use crate::embedded::surroundings::World;
 use crate::embedded::trail::{self, Entry, Range, Trail};
@@ -224,13 +227,16 @@ pub(crate) fn history(
         until: query.until.unwrap_or(Timestamp::MAX),
     };
     // Memory first: what is written down in between is then found twice, and not missed.
-    let in_memory = {
+    let (in_memory, enough_since) = {
         let truth = shared.read();
-        let rows = truth.checks.get(&query.check).map(|entry| entry.samples.rows(span.since, span.until));
+        let rows = truth.checks.get(&query.check).map(|entry| newest_rows(&entry.samples, span, query));
         rows.transpose().map_err(damaged)?.unwrap_or_default()
     };
     // What is written down came first, so that it stands where both have a moment.
-    let mut rows = history::load(shared.disk(engine), span, query.order, query.limit)?;
+    let mut rows = match enough_since {
+        Some(since) => history::load_belated(shared.disk(engine), Span { since, ..span })?,
+        None => history::load(shared.disk(engine), span, query.order, query.limit)?,
+    };
     for (timestamp, row) in in_memory {
         rows.entry(timestamp).or_insert(row);
     }
@@ -246,7 +252,22 @@ pub(crate) fn history(
     Ok(taken)
 }
 
-fn damaged(error: super::chunk::BadChunk) -> EngineError {
+/// The samples in memory. When the newest are asked for and the open chunk has enough, only so many; then also the moment
+/// of the first: from there on nothing is written down but what came late.
+fn newest_rows(
+    samples: &Samples,
+    span: Span,
+    query: &HistoryQuery,
+) -> Result<(BTreeMap<Timestamp, HistoryRow>, Option<Timestamp>), BadChunk> {
+    let enough_since = match query.order {
+        Order::NewestFirst => samples.nth_newest(query.limit, span.until)?,
+        Order::OldestFirst => None,
+    };
+    let enough_since = enough_since.filter(|since| *since >= span.since);
+    Ok((samples.rows(enough_since.unwrap_or(span.since), span.until)?, enough_since))
+}
+
+fn damaged(error: BadChunk) -> EngineError {
     EngineError::new(crate::EngineErrorKind::Corrupt, "results in memory cannot be read").source(error)
 }
 

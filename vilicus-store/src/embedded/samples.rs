@@ -67,9 +67,9 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// The samples, oldest first.
-    pub(crate) fn rows(&self) -> Result<Vec<HistoryRow>, BadChunk> {
-        chunk::read(&self.bytes, self.count)
+    /// The samples of wanted moments, oldest first.
+    pub(crate) fn rows(&self, wanted: impl Fn(Timestamp) -> bool) -> Result<Vec<HistoryRow>, BadChunk> {
+        chunk::read(&self.bytes, self.count, wanted)
     }
 
     /// The samples put together.
@@ -189,6 +189,15 @@ impl Samples {
         }
     }
 
+    /// The moment of the `nth` newest sample before `until`, when the open chunk holds so many.
+    pub(crate) fn nth_newest(&self, nth: usize, until: Timestamp) -> Result<Option<Timestamp>, BadChunk> {
+        if nth > self.open.count() as usize {
+            return Ok(None);
+        }
+        let moments = self.open.moments()?;
+        Ok(moments.into_iter().rev().filter(|moment| *moment < until).nth(nth.saturating_sub(1)))
+    }
+
     /// The samples that are only in memory, in `[since, until)`, by time.
     pub(crate) fn rows(
         &self,
@@ -196,21 +205,21 @@ impl Samples {
         until: Timestamp,
     ) -> Result<BTreeMap<Timestamp, HistoryRow>, BadChunk> {
         let mut rows = BTreeMap::new();
+        let wanted = |moment| since <= moment && moment < until;
         let mut add = |more: Vec<HistoryRow>| {
-            let wanted = more.into_iter().filter(|row| since <= row.timestamp && row.timestamp < until);
-            for row in wanted {
+            for row in more {
                 rows.entry(row.timestamp).or_insert(row);
             }
         };
         let pending = self.aside.iter().flat_map(|aside| &aside.pending);
         for sealed in pending.filter(|sealed| sealed.first < until && sealed.last >= since) {
-            add(sealed.rows()?);
+            add(sealed.rows(wanted)?);
         }
         if self.open.first().is_some_and(|first| first < until) && self.newest >= Some(since) {
-            add(self.open.rows()?);
+            add(self.open.rows(wanted)?);
         }
         if let Some(aside) = &self.aside {
-            add(aside.late.rows()?);
+            add(aside.late.rows(wanted)?);
         }
         Ok(rows)
     }
@@ -236,7 +245,7 @@ fn is_full(chunk: &OpenChunk) -> bool {
 /// Late samples by time, one chunk a week.
 fn seal_late(check: CheckId, late: &mut OpenChunk) -> Vec<Arc<Sealed>> {
     let count = late.count();
-    let rows = match chunk::read(&late.seal(), count) {
+    let rows = match chunk::read(&late.seal(), count, |_| true) {
         Ok(rows) => rows,
         Err(error) => {
             tracing::error!(%error, %check, "late results cannot be packed and are left out");
@@ -291,7 +300,7 @@ mod tests {
             (0..120).rev().flat_map(|hour| push(&mut samples, hour * 3 * 3_600_000)).collect();
         assert_eq!(sealed.len(), 3, "15 days from a Thursday on touch three weeks");
         for chunk in &sealed {
-            let rows = chunk.rows().unwrap();
+            let rows = chunk.rows(|_| true).unwrap();
             assert!(rows.is_sorted_by_key(|row| row.timestamp));
             assert_eq!((rows[0].timestamp, rows[rows.len() - 1].timestamp), (chunk.first, chunk.last));
         }

@@ -3,16 +3,14 @@
 //! A record a chunk would be a small value each at any place, which an embedded engine writes several times over. Blocks
 //! are added one after another; what is small and lies anywhere is only the entry that says where a chunk is.
 
-use serde::{Deserialize, Serialize};
-use vilicus_core::CheckId;
-
-use super::put;
+use super::{Span, put};
 use crate::embedded::chunk::{self, write_number};
 use crate::embedded::record::{self, Packing};
 use crate::embedded::samples::Sealed;
 use crate::embedded::shared::Disk;
 use crate::engine::{Engine, EngineError, Scan, Write};
 use crate::query::HistoryRow;
+use serde::{Deserialize, Serialize};
 
 /// The keys of blocks: this, the number (4 bytes) and the part (2 bytes).
 pub(super) const BLOCK: u8 = b'd';
@@ -86,15 +84,15 @@ pub(super) fn next_after_all(engine: &dyn Engine, partition: &str) -> Result<u32
     Ok(last.map_or(0, |last| last.saturating_add(1)))
 }
 
-/// The samples of a chunk; none when it cannot be read, which is noted.
+/// The samples of a chunk that are in the span; none when it cannot be read, which is noted.
 pub(super) fn chunk(
     disk: Disk<'_>,
     partition: &str,
-    check: CheckId,
+    span: Span,
     place: Place,
 ) -> Result<Vec<HistoryRow>, EngineError> {
     let payload = read_block(disk, partition, place.block)?;
-    let rows = payload.and_then(|payload| chunk_in(&payload, place.nth, check));
+    let rows = payload.and_then(|payload| chunk_in(&payload, place.nth, span));
     if rows.is_none() {
         disk.damaged.note(partition, &key(place.block, 0));
     }
@@ -114,8 +112,8 @@ fn read_block(disk: Disk<'_>, partition: &str, number: u32) -> Result<Option<Vec
     Ok(None)
 }
 
-/// The samples of one chunk of a block, when it is there and of this check.
-fn chunk_in(payload: &[u8], nth: u32, wanted: CheckId) -> Option<Vec<HistoryRow>> {
+/// The samples of one chunk of a block that are in the span, when it is there and of this check.
+fn chunk_in(payload: &[u8], nth: u32, span: Span) -> Option<Vec<HistoryRow>> {
     let mut rest = payload;
     for at in 0..=nth {
         let (check, after) = postcard::take_from_bytes::<u64>(rest).ok()?;
@@ -123,7 +121,10 @@ fn chunk_in(payload: &[u8], nth: u32, wanted: CheckId) -> Option<Vec<HistoryRow>
         let (length, after) = postcard::take_from_bytes::<u32>(after).ok()?;
         let (bytes, after) = after.split_at_checked(usize::try_from(length).ok()?)?;
         if at == nth {
-            return chunk::read(bytes, count).ok().filter(|_| check == wanted.get());
+            if check != span.check.get() {
+                return None;
+            }
+            return chunk::read(bytes, count, |moment| span.holds(moment)).ok();
         }
         rest = after;
     }
@@ -134,7 +135,7 @@ fn chunk_in(payload: &[u8], nth: u32, wanted: CheckId) -> Option<Vec<HistoryRow>
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use vilicus_core::Timestamp;
+    use vilicus_core::{CheckId, Timestamp};
 
     fn sealed(check: u64, bytes: usize) -> Sealed {
         let (first, last) = (Timestamp::from_millis(check as i64), Timestamp::EPOCH);
@@ -165,7 +166,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), nth in 0..5_u32) {
-            let _ = chunk_in(&bytes, nth, CheckId::new(7).unwrap());
+            let span = Span { check: CheckId::new(7).unwrap(), since: Timestamp::EPOCH, until: Timestamp::MAX };
+            let _ = chunk_in(&bytes, nth, span);
         }
     }
 }

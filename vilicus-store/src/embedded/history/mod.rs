@@ -31,6 +31,13 @@ pub(crate) struct Span {
     pub(crate) until: Timestamp,
 }
 
+impl Span {
+    /// Whether a sample of this moment is one of them.
+    fn holds(self, moment: Timestamp) -> bool {
+        self.since <= moment && moment < self.until
+    }
+}
+
 /// The first key of a weekly partition after those of blocks: what leads to a block is there, or after it.
 pub(crate) fn after_blocks() -> Vec<u8> {
     vec![block::BLOCK + 1]
@@ -113,6 +120,18 @@ pub(crate) fn load(
     Ok(rows)
 }
 
+/// The samples of one check that came late and are written down, by time.
+pub(crate) fn load_belated(
+    disk: Disk<'_>,
+    span: Span,
+) -> Result<BTreeMap<Timestamp, HistoryRow>, EngineError> {
+    let mut rows = BTreeMap::new();
+    for partition in weeks(disk, span, Order::OldestFirst)? {
+        load_late(disk, &partition, span, &mut rows)?;
+    }
+    Ok(rows)
+}
+
 /// The sample of one moment that is written down.
 pub(crate) fn find(disk: Disk<'_>, check: CheckId, at: Timestamp) -> Result<Option<HistoryRow>, EngineError> {
     let until = Timestamp::from_millis(at.as_millis().saturating_add(1));
@@ -169,7 +188,7 @@ fn load_late(
     let mut cursor = Cursor::new(LATE, span.check, EARLIEST, span.until, Order::OldestFirst);
     while let Some(places) = cursor.next(disk, partition, block::Place::read)? {
         for place in places {
-            add_rows(block::chunk(disk, partition, span.check, place)?, span, rows);
+            add_rows(block::chunk(disk, partition, span, place)?, rows);
         }
     }
     Ok(())
@@ -190,10 +209,10 @@ fn load_in_order(
     let before = rows.len();
     while let Some(places) = cursor.next(disk, partition, block::Place::read)? {
         for place in places {
-            add_rows(block::chunk(disk, partition, span.check, place)?, span, rows);
-        }
-        if rows.len() - before >= limit {
-            break;
+            add_rows(block::chunk(disk, partition, span, place)?, rows);
+            if rows.len() - before >= limit {
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -211,8 +230,8 @@ fn first_chunk(disk: Disk<'_>, partition: &str, span: Span) -> Result<Timestamp,
     Ok(entries.first().and_then(|(key, _)| first_of(key)).unwrap_or(span.since))
 }
 
-fn add_rows(chunk: Vec<HistoryRow>, span: Span, rows: &mut BTreeMap<Timestamp, HistoryRow>) {
-    for row in chunk.into_iter().filter(|row| span.since <= row.timestamp && row.timestamp < span.until) {
+fn add_rows(chunk: Vec<HistoryRow>, rows: &mut BTreeMap<Timestamp, HistoryRow>) {
+    for row in chunk {
         rows.entry(row.timestamp).or_insert(row);
     }
 }
