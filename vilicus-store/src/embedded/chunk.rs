@@ -116,18 +116,11 @@ impl OpenChunk {
     }
 
     /// The samples of wanted moments, in the order in which they were added.
-    pub(crate) fn rows(&self, wanted: impl Fn(Timestamp) -> bool) -> Result<Vec<HistoryRow>, BadChunk> {
+    pub(crate) fn rows<R: FromSample>(
+        &self,
+        wanted: impl Fn(Timestamp) -> bool,
+    ) -> Result<Vec<(Timestamp, R)>, BadChunk> {
         read(&self.bytes, self.count, wanted)
-    }
-
-    /// The moments of all samples, in the order in which they were added.
-    pub(crate) fn moments(&self) -> Result<Vec<Timestamp>, BadChunk> {
-        let mut moments = Vec::with_capacity(self.count as usize);
-        walk(&self.bytes, self.count, |sample, _| {
-            moments.push(sample.timestamp);
-            Ok(())
-        })?;
-        Ok(moments)
     }
 
     fn write_sample(&mut self, timestamp: Timestamp, status: Status, report: &Report<'_>) {
@@ -213,19 +206,37 @@ pub(crate) fn walk(
     if reader.bytes.is_empty() { Ok(()) } else { Err(BadChunk) }
 }
 
+/// What a packed sample is read as: the whole of it, or as much as is needed.
+pub(crate) trait FromSample: Sized {
+    /// As much of this sample and its status as judged; `None` when its bytes make no sense.
+    fn from_sample(sample: &Sample, status: Status) -> Option<Self>;
+}
+
+impl FromSample for HistoryRow {
+    fn from_sample(sample: &Sample, status: Status) -> Option<Self> {
+        Some(Self { timestamp: sample.timestamp, status, result: sample.result()? })
+    }
+}
+
+/// That there is a sample.
+impl FromSample for () {
+    fn from_sample(_: &Sample, _: Status) -> Option<Self> {
+        Some(())
+    }
+}
+
 /// Reads so many packed samples; those of wanted moments come out.
-pub(crate) fn read(
+pub(crate) fn read<R: FromSample>(
     bytes: &[u8],
     count: u32,
     wanted: impl Fn(Timestamp) -> bool,
-) -> Result<Vec<HistoryRow>, BadChunk> {
+) -> Result<Vec<(Timestamp, R)>, BadChunk> {
     let mut rows = Vec::with_capacity((count as usize).min(bytes.len()));
     walk(bytes, count, |sample, status| {
         if !wanted(sample.timestamp) {
             return Ok(());
         }
-        let result = sample.result().ok_or(BadChunk)?;
-        rows.push(HistoryRow { timestamp: sample.timestamp, status, result });
+        rows.push((sample.timestamp, R::from_sample(sample, status).ok_or(BadChunk)?));
         Ok(())
     })?;
     Ok(rows)
@@ -496,13 +507,14 @@ mod tests {
                     // What was sealed is what the next one is not held against.
                     let sealed = chunk.seal();
                     prop_assert_eq!(&sealed, &again.seal());
-                    prop_assert_eq!(read(&sealed, 21, |_| true).unwrap().len(), 21);
+                    prop_assert_eq!(read::<HistoryRow>(&sealed, 21, |_| true).unwrap().len(), 21);
                 }
             }
             let results = if results.len() > 20 { &results[21..] } else { &results[..] };
-            let rows = chunk.rows(|_| true).unwrap();
+            let rows: Vec<(_, HistoryRow)> = chunk.rows(|_| true).unwrap();
             prop_assert_eq!(rows.len(), results.len());
-            for (row, (at, judged, result)) in rows.iter().zip(results) {
+            for ((moment, row), (at, judged, result)) in rows.iter().zip(results) {
+                prop_assert_eq!(*moment, row.timestamp);
                 prop_assert_eq!((row.timestamp.as_millis(), row.status.code()), (*at, *judged));
                 let sent = CheckResult { timestamp: Some(row.timestamp), ..result.clone() };
                 // By text, since NaN equals nothing.
@@ -512,7 +524,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0..50_u32) {
-            let _ = read(&bytes, count, |_| true);
+            let _ = read::<HistoryRow>(&bytes, count, |_| true);
         }
     }
 
@@ -524,8 +536,8 @@ mod tests {
         // Flags and time, three lengths, and what differs: half a letter, too.
         assert_eq!(add(60_000, "größe 18 ms, all is well"), 2 + 2 + 3 + 1);
         assert_eq!(add(120_000, "grüße 18 ms, all is well"), 2 + 3 + 1);
-        let rows = chunk.rows(|_| true).unwrap();
-        assert_eq!(rows[2].result.output, "grüße 18 ms, all is well");
+        let rows: Vec<(_, HistoryRow)> = chunk.rows(|_| true).unwrap();
+        assert_eq!(rows[2].1.result.output, "grüße 18 ms, all is well");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Unit<'_> {
         if entry.samples.newest().is_none_or(|newest| from > newest) {
             return from;
         }
-        let rows = entry.samples.rows(from, Timestamp::MAX).unwrap_or_default();
+        let rows = entry.samples.rows::<()>(from, Timestamp::MAX).unwrap_or_default();
         let mut free = from;
         while rows.contains_key(&free) || self.archived(entry.check.id, free).is_some() {
             free = Timestamp::from_millis(free.as_millis().saturating_add(1));

@@ -32,6 +32,7 @@ mod journal;
 mod judging;
 mod messages;
 mod names;
+mod past;
 mod period;
 mod pings;
 mod problems;
@@ -407,12 +408,12 @@ impl<E: Engine> Store for EngineStore<E> {
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryRow>, StoreError> {
         let query = *query;
-        self.read(move |shared, engine| reads::history(shared, engine, &query)).await
+        self.read(move |shared, engine| past::history(shared, engine, &query)).await
     }
 
     async fn rollups(&self, query: &RollupQuery) -> Result<Vec<Rollup>, StoreError> {
         let query = *query;
-        self.read(move |shared, engine| reads::rollups(shared, engine, &query)).await
+        self.read(move |shared, engine| past::rollups(shared, engine, &query)).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Event>>, StoreError> {

@@ -1,6 +1,5 @@
-//! Reading: views of the truth, and history from memory and disk together.
+//! Reading: views of the truth, and what happened, from memory and disk together.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vilicus_core::judge::telling::{self, Look, Watched};
@@ -8,10 +7,6 @@ use vilicus_core::{
     AgentId, ChannelId, CheckId, CheckResult, Event, Millis, NotificationId, StateType, Timestamp, schedule,
 };
 
-use crate::embedded::chunk::BadChunk;
-use crate::embedded::history::{self, Span};
-use crate::embedded::rollup;
-use crate::embedded::samples::Samples;
 use crate::embedded::shared::Shared;
 use crate::embedded::surroundings::World;
 use crate::embedded::trail::{self, Entry, Range, Trail};
@@ -20,15 +15,10 @@ use crate::embedded::words::{no_contact, no_ping, no_result};
 use crate::engine::{Engine, EngineError};
 use crate::outbox::OutboxRow;
 use crate::query::{
-    AgentFilter, AgentState, AgentView, CheckFilter, CheckView, EventQuery, HistoryQuery, HistoryRow,
-    NotificationQuery, Order, Page, Paged, Rollup, RollupQuery,
+    AgentFilter, AgentState, AgentView, CheckFilter, CheckView, EventQuery, NotificationQuery, Order, Page,
+    Paged,
 };
 use crate::store::Run;
-
-/// Spans up to this length are put together from the results themselves; longer ones from the rollups of chunks.
-const EXACT_SPAN: Millis = Millis::from_hours(8 * 24);
-/// Points shorter than this are always put together from the results themselves: a chunk may be as long.
-const EXACT_STEP: Millis = Millis::from_hours(1);
 
 impl Truth {
     /// An agent as it is now.
@@ -213,101 +203,6 @@ where
         total += 1;
     }
     Paged { objects, total }
-}
-
-/// Results of one check.
-pub(crate) fn history(
-    shared: &Shared,
-    engine: &dyn Engine,
-    query: &HistoryQuery,
-) -> Result<Vec<HistoryRow>, EngineError> {
-    let span = Span {
-        check: query.check,
-        since: query.since.unwrap_or(Timestamp::from_millis(i64::MIN)),
-        until: query.until.unwrap_or(Timestamp::MAX),
-    };
-    // Memory first: what is written down in between is then found twice, and not missed.
-    let (in_memory, enough_since) = {
-        let truth = shared.read();
-        let rows = truth.checks.get(&query.check).map(|entry| newest_rows(&entry.samples, span, query));
-        rows.transpose().map_err(damaged)?.unwrap_or_default()
-    };
-    // What is written down came first, so that it stands where both have a moment.
-    let mut rows = match enough_since {
-        Some(since) => history::load_belated(shared.disk(engine), Span { since, ..span })?,
-        None => history::load(shared.disk(engine), span, query.order, query.limit)?,
-    };
-    for (timestamp, row) in in_memory {
-        rows.entry(timestamp).or_insert(row);
-    }
-    let newest_first = query.order == Order::NewestFirst;
-    let mut taken = Vec::new();
-    while taken.len() < query.limit {
-        let next = if newest_first { rows.pop_last() } else { rows.pop_first() };
-        match next {
-            Some((_, row)) => taken.push(row),
-            None => break,
-        }
-    }
-    Ok(taken)
-}
-
-/// The samples in memory. When the newest are asked for and the open chunk has enough, only so many; then also the moment
-/// of the first: from there on nothing is written down but what came late.
-fn newest_rows(
-    samples: &Samples,
-    span: Span,
-    query: &HistoryQuery,
-) -> Result<(BTreeMap<Timestamp, HistoryRow>, Option<Timestamp>), BadChunk> {
-    let enough_since = match query.order {
-        Order::NewestFirst => samples.nth_newest(query.limit, span.until)?,
-        Order::OldestFirst => None,
-    };
-    let enough_since = enough_since.filter(|since| *since >= span.since);
-    Ok((samples.rows(enough_since.unwrap_or(span.since), span.until)?, enough_since))
-}
-
-fn damaged(error: BadChunk) -> EngineError {
-    EngineError::new(crate::EngineErrorKind::Corrupt, "results in memory cannot be read").source(error)
-}
-
-/// Rolled-up results of one check.
-pub(crate) fn rollups(
-    shared: &Shared,
-    engine: &dyn Engine,
-    query: &RollupQuery,
-) -> Result<Vec<Rollup>, EngineError> {
-    let is_short = query.until.since(query.since) <= EXACT_SPAN || query.step < EXACT_STEP;
-    let first_result = history::oldest(engine)?;
-    let exact_from = match first_result {
-        // Older results are gone; their rollups are not.
-        Some(first) if is_short => query.since.max(first),
-        _ if is_short => query.since,
-        _ => query.until,
-    };
-    let mut points = Vec::new();
-    if query.since < exact_from {
-        points = history::load_rollups(
-            shared.disk(engine),
-            Span { check: query.check, since: query.since, until: exact_from },
-        )?;
-    }
-    let rows = if is_short {
-        let query = HistoryQuery {
-            check: query.check,
-            since: Some(exact_from),
-            until: Some(query.until),
-            order: Order::OldestFirst,
-            limit: usize::MAX,
-        };
-        history(shared, engine, &query)?
-    } else {
-        let truth = shared.read();
-        let rows = truth.checks.get(&query.check).map(|entry| entry.samples.rows(query.since, query.until));
-        rows.transpose().map_err(damaged)?.unwrap_or_default().into_values().collect()
-    };
-    points.extend(rows.iter().filter_map(|row| rollup::roll_up(std::slice::from_ref(row))));
-    Ok(rollup::by_step(points, query.step))
 }
 
 /// Events.

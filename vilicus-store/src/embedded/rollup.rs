@@ -1,47 +1,67 @@
 //! Minimum, maximum, mean and worst: results put together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use vilicus_core::{Metric, Millis, Status, Timestamp};
 
-use crate::embedded::chunk::{self, BadChunk};
-use crate::query::{HistoryRow, MetricRollup, Rollup};
+use crate::embedded::chunk::{self, BadChunk, FromSample};
+use crate::embedded::sample::Sample;
+use crate::query::{MetricRollup, Rollup};
 use crate::report;
 
-/// The results of some rows put together; `None` when there are none. Values that are no finite numbers are left out.
-pub(crate) fn roll_up(rows: &[HistoryRow]) -> Option<Rollup> {
-    let mut rollup = empty(rows.first()?.timestamp);
-    for row in rows {
-        rollup.since = rollup.since.min(row.timestamp);
-        rollup.until = rollup.until.max(row.timestamp);
-        rollup.count += 1;
-        rollup.worst = rollup.worst.max(row.status);
-        for metric in row.result.metrics.iter().filter(|metric| metric.value.is_finite()) {
-            add_value(&mut rollup.metrics, metric, metric.value);
-        }
+/// As much of a sample as points are made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    status: Status,
+    shape: Arc<[u8]>,
+    values: Box<[f64]>,
+}
+
+impl FromSample for Measured {
+    fn from_sample(sample: &Sample, status: Status) -> Option<Self> {
+        Some(Self { status, shape: Arc::clone(sample.shared_shape()), values: sample.values.clone() })
     }
-    Some(rollup)
 }
 
 /// The samples of a chunk put together.
 pub(crate) fn roll_up_chunk(bytes: &[u8], count: u32) -> Result<Option<Rollup>, BadChunk> {
-    let (mut rollup, mut shape, mut metrics) = (None::<Rollup>, Vec::new(), Vec::new());
+    let (mut rollup, mut shapes) = (None::<Rollup>, Shapes::default());
     chunk::walk(bytes, count, |sample, status| {
-        let at = sample.timestamp;
-        let rollup = rollup.get_or_insert_with(|| empty(at));
-        (rollup.since, rollup.until) = (rollup.since.min(at), rollup.until.max(at));
-        rollup.count += 1;
-        rollup.worst = rollup.worst.max(status);
-        if shape != sample.shape() {
-            shape = sample.shape().to_vec();
-            metrics = report::metrics(&shape, &sample.values).ok_or(BadChunk)?;
-        }
-        for (metric, value) in metrics.iter().zip(&sample.values).filter(|(_, value)| value.is_finite()) {
-            add_value(&mut rollup.metrics, metric, *value);
-        }
+        let metrics = shapes.metrics(sample.shape(), &sample.values)?;
+        let rollup = rollup.get_or_insert_with(|| empty(sample.timestamp));
+        add_sample(rollup, sample.timestamp, status, metrics, &sample.values);
         Ok(())
     })?;
     Ok(rollup)
+}
+
+/// The metrics of the shape that was seen last: next to all samples of a check have the same.
+#[derive(Debug, Default)]
+struct Shapes {
+    shape: Vec<u8>,
+    metrics: Vec<Metric>,
+}
+
+impl Shapes {
+    /// The metrics of a shape; their values are those of any sample that has it.
+    fn metrics(&mut self, shape: &[u8], values: &[f64]) -> Result<&[Metric], BadChunk> {
+        if self.shape != shape || self.metrics.len() != values.len() {
+            self.metrics = report::metrics(shape, values).ok_or(BadChunk)?;
+            self.shape = shape.to_vec();
+        }
+        Ok(&self.metrics)
+    }
+}
+
+/// Adds a sample. Values that are no finite numbers are left out.
+fn add_sample(rollup: &mut Rollup, at: Timestamp, status: Status, metrics: &[Metric], values: &[f64]) {
+    (rollup.since, rollup.until) = (rollup.since.min(at), rollup.until.max(at));
+    rollup.count += 1;
+    rollup.worst = rollup.worst.max(status);
+    for (metric, value) in metrics.iter().zip(values).filter(|(_, value)| value.is_finite()) {
+        add_value(&mut rollup.metrics, metric, *value);
+    }
 }
 
 fn empty(at: Timestamp) -> Rollup {
@@ -62,20 +82,44 @@ fn add_value(metrics: &mut Vec<MetricRollup>, metric: &Metric, value: f64) {
     }
 }
 
-/// Rollups put together by points of a length, counted from 1970, oldest first.
-pub(crate) fn by_step(rollups: impl IntoIterator<Item = Rollup>, step: Millis) -> Vec<Rollup> {
-    let step = i64::try_from(step.get().max(1)).unwrap_or(i64::MAX);
-    let mut points: BTreeMap<i64, Rollup> = BTreeMap::new();
-    for rollup in rollups {
-        let point = rollup.since.as_millis().div_euclid(step);
-        match points.get_mut(&point) {
+/// Rollups and samples put together by points of a length, counted from 1970.
+#[derive(Debug)]
+pub(crate) struct Points {
+    step: i64,
+    points: BTreeMap<i64, Rollup>,
+    shapes: Shapes,
+}
+
+impl Points {
+    /// No points yet, of this length.
+    pub(crate) fn new(step: Millis) -> Self {
+        let step = i64::try_from(step.get().max(1)).unwrap_or(i64::MAX);
+        Self { step, points: BTreeMap::new(), shapes: Shapes::default() }
+    }
+
+    /// Adds a rollup to the point that it begins in.
+    pub(crate) fn add(&mut self, rollup: Rollup) {
+        let point = rollup.since.as_millis().div_euclid(self.step);
+        match self.points.get_mut(&point) {
             Some(other) => join(other, rollup),
             None => {
-                points.insert(point, rollup);
+                self.points.insert(point, rollup);
             }
         }
     }
-    points.into_values().collect()
+
+    /// Adds a sample of this moment.
+    pub(crate) fn add_sample(&mut self, at: Timestamp, sample: &Measured) -> Result<(), BadChunk> {
+        let metrics = self.shapes.metrics(&sample.shape, &sample.values)?;
+        let rollup = self.points.entry(at.as_millis().div_euclid(self.step)).or_insert_with(|| empty(at));
+        add_sample(rollup, at, sample.status, metrics, &sample.values);
+        Ok(())
+    }
+
+    /// The points, oldest first.
+    pub(crate) fn into_rollups(self) -> Vec<Rollup> {
+        self.points.into_values().collect()
+    }
 }
 
 fn join(one: &mut Rollup, other: Rollup) {
@@ -107,23 +151,34 @@ fn join_metric(known: &mut MetricRollup, min: f64, max: f64, avg: f64, more: u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vilicus_core::CheckResult;
-
-    fn row(second: i64, status: Status, value: f64) -> HistoryRow {
-        let result = CheckResult::new(status, "").metric(Metric::new("m", value));
-        HistoryRow { timestamp: Timestamp::from_millis(second * 1000), status, result }
-    }
+    use crate::embedded::chunk::OpenChunk;
+    use crate::report::Reports;
+    use vilicus_core::{CheckId, CheckResult};
 
     #[test]
     fn points_hold_the_worst_and_the_mean() {
-        let rows = [row(0, Status::Ok, 1.0), row(10, Status::Critical, 5.0), row(70, Status::Ok, f64::NAN)];
-        let singles = rows.iter().filter_map(|row| roll_up(std::slice::from_ref(row)));
-        let points = by_step(singles, Millis::from_secs(60));
+        let mut chunk = OpenChunk::default();
+        let sent = [(0, Status::Ok, 1.0), (10, Status::Critical, 5.0), (70, Status::Ok, f64::NAN)];
+        for (second, status, value) in sent {
+            let result = CheckResult::new(status, "").metric(Metric::new("m", value));
+            let mut reports = Reports::default();
+            reports.add(CheckId::new(1).unwrap(), &result);
+            chunk.push(Timestamp::from_millis(second * 1000), status, &reports.iter().next().unwrap());
+        }
+        let mut points = Points::new(Millis::from_secs(60));
+        for (at, sample) in chunk.rows::<Measured>(|_| true).unwrap() {
+            points.add_sample(at, &sample).unwrap();
+        }
+        let whole = roll_up_chunk(&chunk.seal(), 3).unwrap().unwrap();
+        let points = points.into_rollups();
         assert_eq!(points.len(), 2);
         assert_eq!((points[0].count, points[0].worst), (2, Status::Critical));
         let metric = &points[0].metrics[0];
         assert_eq!((metric.min, metric.max, metric.avg, metric.count), (1.0, 5.0, 3.0, 2));
         assert!(points[1].metrics.is_empty(), "not a number");
-        assert_eq!(roll_up(&[]), None);
+
+        let mut joined = Points::new(Millis::from_hours(1));
+        points.into_iter().for_each(|point| joined.add(point));
+        assert_eq!(joined.into_rollups(), [whole], "points of points are points");
     }
 }

@@ -40,6 +40,11 @@ impl Sample {
         &self.shape
     }
 
+    /// What the metrics are, to keep without a copy.
+    pub(crate) fn shared_shape(&self) -> &Arc<[u8]> {
+        &self.shape
+    }
+
     /// Whether a report says the same in words.
     pub(crate) fn says(&self, report: &Report<'_>) -> bool {
         let head = &report.head;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vilicus_core::{CheckId, Status, Timestamp};
 
-use crate::embedded::chunk::{self, BadChunk, OpenChunk};
+use crate::embedded::chunk::{self, BadChunk, FromSample, OpenChunk};
 use crate::embedded::period;
 use crate::embedded::rollup;
 use crate::embedded::sample::Sample;
@@ -68,7 +68,10 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     /// The samples of wanted moments, oldest first.
-    pub(crate) fn rows(&self, wanted: impl Fn(Timestamp) -> bool) -> Result<Vec<HistoryRow>, BadChunk> {
+    pub(crate) fn rows<R: FromSample>(
+        &self,
+        wanted: impl Fn(Timestamp) -> bool,
+    ) -> Result<Vec<(Timestamp, R)>, BadChunk> {
         chunk::read(&self.bytes, self.count, wanted)
     }
 
@@ -194,21 +197,21 @@ impl Samples {
         if nth > self.open.count() as usize {
             return Ok(None);
         }
-        let moments = self.open.moments()?;
-        Ok(moments.into_iter().rev().filter(|moment| *moment < until).nth(nth.saturating_sub(1)))
+        let moments = self.open.rows::<()>(|moment| moment < until)?;
+        Ok(moments.into_iter().rev().nth(nth.saturating_sub(1)).map(|(moment, ())| moment))
     }
 
     /// The samples that are only in memory, in `[since, until)`, by time.
-    pub(crate) fn rows(
+    pub(crate) fn rows<R: FromSample>(
         &self,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<BTreeMap<Timestamp, HistoryRow>, BadChunk> {
+    ) -> Result<BTreeMap<Timestamp, R>, BadChunk> {
         let mut rows = BTreeMap::new();
         let wanted = |moment| since <= moment && moment < until;
-        let mut add = |more: Vec<HistoryRow>| {
-            for row in more {
-                rows.entry(row.timestamp).or_insert(row);
+        let mut add = |more: Vec<(Timestamp, R)>| {
+            for (moment, row) in more {
+                rows.entry(moment).or_insert(row);
             }
         };
         let pending = self.aside.iter().flat_map(|aside| &aside.pending);
@@ -253,8 +256,8 @@ fn seal_late(check: CheckId, late: &mut OpenChunk) -> Vec<Arc<Sealed>> {
         }
     };
     let mut weeks: BTreeMap<i64, BTreeMap<Timestamp, HistoryRow>> = BTreeMap::new();
-    for row in rows {
-        weeks.entry(period::week(row.timestamp)).or_default().entry(row.timestamp).or_insert(row);
+    for (moment, row) in rows {
+        weeks.entry(period::week(moment)).or_default().entry(moment).or_insert(row);
     }
     weeks.into_values().filter_map(|rows| seal_rows(check, rows)).map(Arc::new).collect()
 }
@@ -288,7 +291,7 @@ mod tests {
         assert_eq!(sealed.iter().map(|sealed| sealed.count).collect::<Vec<_>>(), [120, 120]);
         let next_week = push(&mut samples, 8 * 86_400_000);
         assert_eq!(next_week.iter().map(|sealed| sealed.count).collect::<Vec<_>>(), [10]);
-        let all = samples.rows(Timestamp::EPOCH, Timestamp::MAX).unwrap();
+        let all = samples.rows::<()>(Timestamp::EPOCH, Timestamp::MAX).unwrap();
         assert_eq!(all.len(), 251);
     }
 
@@ -300,10 +303,10 @@ mod tests {
             (0..120).rev().flat_map(|hour| push(&mut samples, hour * 3 * 3_600_000)).collect();
         assert_eq!(sealed.len(), 3, "15 days from a Thursday on touch three weeks");
         for chunk in &sealed {
-            let rows = chunk.rows(|_| true).unwrap();
-            assert!(rows.is_sorted_by_key(|row| row.timestamp));
-            assert_eq!((rows[0].timestamp, rows[rows.len() - 1].timestamp), (chunk.first, chunk.last));
+            let rows = chunk.rows::<()>(|_| true).unwrap();
+            assert!(rows.is_sorted());
+            assert_eq!((rows[0].0, rows[rows.len() - 1].0), (chunk.first, chunk.last));
         }
-        assert_eq!(samples.rows(Timestamp::EPOCH, Timestamp::MAX).unwrap().len(), 121);
+        assert_eq!(samples.rows::<()>(Timestamp::EPOCH, Timestamp::MAX).unwrap().len(), 121);
     }
 }

@@ -4,13 +4,13 @@
 //! are added one after another; what is small and lies anywhere is only the entry that says where a chunk is.
 
 use super::{Span, put};
-use crate::embedded::chunk::{self, write_number};
+use crate::embedded::chunk::{self, FromSample, write_number};
 use crate::embedded::record::{self, Packing};
 use crate::embedded::samples::Sealed;
 use crate::embedded::shared::Disk;
 use crate::engine::{Engine, EngineError, Scan, Write};
-use crate::query::HistoryRow;
 use serde::{Deserialize, Serialize};
+use vilicus_core::Timestamp;
 
 /// The keys of blocks: this, the number (4 bytes) and the part (2 bytes).
 pub(super) const BLOCK: u8 = b'd';
@@ -85,12 +85,12 @@ pub(super) fn next_after_all(engine: &dyn Engine, partition: &str) -> Result<u32
 }
 
 /// The samples of a chunk that are in the span; none when it cannot be read, which is noted.
-pub(super) fn chunk(
+pub(super) fn chunk<R: FromSample>(
     disk: Disk<'_>,
     partition: &str,
     span: Span,
     place: Place,
-) -> Result<Vec<HistoryRow>, EngineError> {
+) -> Result<Vec<(Timestamp, R)>, EngineError> {
     let payload = read_block(disk, partition, place.block)?;
     let rows = payload.and_then(|payload| chunk_in(&payload, place.nth, span));
     if rows.is_none() {
@@ -113,7 +113,7 @@ fn read_block(disk: Disk<'_>, partition: &str, number: u32) -> Result<Option<Vec
 }
 
 /// The samples of one chunk of a block that are in the span, when it is there and of this check.
-fn chunk_in(payload: &[u8], nth: u32, span: Span) -> Option<Vec<HistoryRow>> {
+fn chunk_in<R: FromSample>(payload: &[u8], nth: u32, span: Span) -> Option<Vec<(Timestamp, R)>> {
     let mut rest = payload;
     for at in 0..=nth {
         let (check, after) = postcard::take_from_bytes::<u64>(rest).ok()?;
@@ -134,8 +134,9 @@ fn chunk_in(payload: &[u8], nth: u32, span: Span) -> Option<Vec<HistoryRow>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::HistoryRow;
     use proptest::prelude::*;
-    use vilicus_core::{CheckId, Timestamp};
+    use vilicus_core::CheckId;
 
     fn sealed(check: u64, bytes: usize) -> Sealed {
         let (first, last) = (Timestamp::from_millis(check as i64), Timestamp::EPOCH);
@@ -167,7 +168,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), nth in 0..5_u32) {
             let span = Span { check: CheckId::new(7).unwrap(), since: Timestamp::EPOCH, until: Timestamp::MAX };
-            let _ = chunk_in(&bytes, nth, span);
+            let _ = chunk_in::<HistoryRow>(&bytes, nth, span);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use vilicus_core::{CheckId, Timestamp};
 
+use crate::embedded::chunk::FromSample;
 use crate::embedded::history::cursor::Cursor;
 use crate::embedded::period;
 use crate::embedded::record::{self, Packing};
@@ -103,12 +104,12 @@ fn save_rollups(
 
 /// Samples of one check that are written down, by time: all in the span that lie in the first `limit` chunks, and
 /// at least `limit` samples when there are so many.
-pub(crate) fn load(
+pub(crate) fn load<R: FromSample>(
     disk: Disk<'_>,
     span: Span,
     order: Order,
     limit: usize,
-) -> Result<BTreeMap<Timestamp, HistoryRow>, EngineError> {
+) -> Result<BTreeMap<Timestamp, R>, EngineError> {
     let mut rows = BTreeMap::new();
     for partition in weeks(disk, span, order)? {
         load_late(disk, &partition, span, &mut rows)?;
@@ -121,10 +122,10 @@ pub(crate) fn load(
 }
 
 /// The samples of one check that came late and are written down, by time.
-pub(crate) fn load_belated(
+pub(crate) fn load_belated<R: FromSample>(
     disk: Disk<'_>,
     span: Span,
-) -> Result<BTreeMap<Timestamp, HistoryRow>, EngineError> {
+) -> Result<BTreeMap<Timestamp, R>, EngineError> {
     let mut rows = BTreeMap::new();
     for partition in weeks(disk, span, Order::OldestFirst)? {
         load_late(disk, &partition, span, &mut rows)?;
@@ -179,11 +180,11 @@ fn weeks(disk: Disk<'_>, span: Span, order: Order) -> Result<Vec<String>, Engine
     Ok(weeks.into_iter().map(|(_, name)| name).collect())
 }
 
-fn load_late(
+fn load_late<R: FromSample>(
     disk: Disk<'_>,
     partition: &str,
     span: Span,
-    rows: &mut BTreeMap<Timestamp, HistoryRow>,
+    rows: &mut BTreeMap<Timestamp, R>,
 ) -> Result<(), EngineError> {
     let mut cursor = Cursor::new(LATE, span.check, EARLIEST, span.until, Order::OldestFirst);
     while let Some(places) = cursor.next(disk, partition, block::Place::read)? {
@@ -196,13 +197,13 @@ fn load_late(
 
 const EARLIEST: Timestamp = Timestamp::from_millis(i64::MIN);
 
-fn load_in_order(
+fn load_in_order<R: FromSample>(
     disk: Disk<'_>,
     partition: &str,
     span: Span,
     order: Order,
     limit: usize,
-    rows: &mut BTreeMap<Timestamp, HistoryRow>,
+    rows: &mut BTreeMap<Timestamp, R>,
 ) -> Result<(), EngineError> {
     let from = first_chunk(disk, partition, span)?;
     let mut cursor = Cursor::new(IN_ORDER, span.check, from, span.until, order);
@@ -230,9 +231,9 @@ fn first_chunk(disk: Disk<'_>, partition: &str, span: Span) -> Result<Timestamp,
     Ok(entries.first().and_then(|(key, _)| first_of(key)).unwrap_or(span.since))
 }
 
-fn add_rows(chunk: Vec<HistoryRow>, rows: &mut BTreeMap<Timestamp, HistoryRow>) {
-    for row in chunk {
-        rows.entry(row.timestamp).or_insert(row);
+fn add_rows<R>(chunk: Vec<(Timestamp, R)>, rows: &mut BTreeMap<Timestamp, R>) {
+    for (moment, row) in chunk {
+        rows.entry(moment).or_insert(row);
     }
 }
 
