@@ -37,21 +37,47 @@ pub fn cpu_seconds_with_ended(pid: u32) -> Result<f64, Failure> {
     ticks.map(|ticks| ticks as f64 / TICKS).ok_or_else(|| format!("{path} says: {stat}").into())
 }
 
+/// The processor time of a process, of its living children, and of all their children that have ended, in seconds.
+///
+/// # Errors
+/// There is no such process.
+pub fn family_cpu_seconds_with_ended(pid: u32) -> Result<f64, Failure> {
+    let children = children(pid)?.into_iter();
+    // Others may end while we look.
+    Ok(cpu_seconds_with_ended(pid)?
+        + children.filter_map(|child| cpu_seconds_with_ended(child).ok()).sum::<f64>())
+}
+
+/// The memory of a process and of its living children, shared pages counted by share, in bytes.
+///
+/// # Errors
+/// There is no such process, or it is somebody else's.
+pub fn family_pss(pid: u32) -> Result<u64, Failure> {
+    let children = children(pid)?.into_iter();
+    Ok(memory(pid)?.pss + children.filter_map(|child| Some(memory(child).ok()?.pss)).sum::<u64>())
+}
+
+/// The living children of a process.
+fn children(pid: u32) -> Result<Vec<u32>, Failure> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(Ok(child)) = entry?.file_name().to_str().map(str::parse::<u32>) else { continue };
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        if parent_of(&stat) == Some(pid) {
+            children.push(child);
+        }
+    }
+    Ok(children)
+}
+
 /// The processor time of a process and of its living children, in seconds.
 ///
 /// # Errors
 /// There is no such process.
 pub fn family_cpu_seconds(pid: u32) -> Result<f64, Failure> {
-    let mut total = cpu_seconds(pid)?;
-    for entry in fs::read_dir("/proc")? {
-        let Some(Ok(child)) = entry?.file_name().to_str().map(str::parse::<u32>) else { continue };
-        // Others may end while we look.
-        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        if parent_of(&stat) == Some(pid) {
-            total += ticks_of(&stat).unwrap_or_default() as f64 / TICKS;
-        }
-    }
-    Ok(total)
+    let children = children(pid)?.into_iter();
+    // Others may end while we look.
+    Ok(cpu_seconds(pid)? + children.filter_map(|child| cpu_seconds(child).ok()).sum::<f64>())
 }
 
 fn parent_of(stat: &str) -> Option<u32> {

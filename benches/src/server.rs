@@ -1,7 +1,10 @@
 //! A vilicus server of the bench's own: the real binary, on a free port, with a store that is gone afterwards.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use tempfile::TempDir;
 
 use crate::Failure;
 use crate::alarm::Tokens;
@@ -12,6 +15,10 @@ use crate::spawn::Program;
 pub const TOKENS: Tokens<'static> =
     Tokens { admin: "an-admin-token-for-the-benches-alone", enroll: "an-enrol-token-for-the-benches-alone" };
 
+/// The files of a certificate, in the server's folder.
+const CERTIFICATE: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
 /// A limit that no bench meets.
 const UNLIMITED: &str = "1000000";
 
@@ -19,6 +26,7 @@ const UNLIMITED: &str = "1000000";
 #[derive(Debug)]
 pub struct Vilicus {
     program: Program,
+    url: String,
     server: Server,
 }
 
@@ -28,7 +36,22 @@ impl Vilicus {
     /// # Errors
     /// It does not begin.
     pub fn start(binary: &Path, under: &Path) -> Result<Self, Failure> {
+        Self::start_in(tempfile::tempdir_in(under)?, binary, false)
+    }
+
+    /// The same, with a certificate of its own.
+    ///
+    /// # Errors
+    /// It does not begin.
+    pub fn start_with_tls(binary: &Path, under: &Path) -> Result<Self, Failure> {
         let folder = tempfile::tempdir_in(under)?;
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        fs::write(folder.path().join(CERTIFICATE), made.cert.pem())?;
+        fs::write(folder.path().join(KEY), made.signing_key.serialize_pem())?;
+        Self::start_in(folder, binary, true)
+    }
+
+    fn start_in(folder: TempDir, binary: &Path, with_tls: bool) -> Result<Self, Failure> {
         let mut command = Command::new(binary);
         command
             .arg("serve")
@@ -39,9 +62,26 @@ impl Vilicus {
             .env("VILICUS_AGENT_REQUESTS_PER_SECOND", UNLIMITED)
             .env("VILICUS_AGENT_REQUESTS_BURST", UNLIMITED)
             .env("NO_COLOR", "1");
+        let certificate = folder.path().join(CERTIFICATE);
+        if with_tls {
+            command.env("VILICUS_TLS_CERT", &certificate).env("VILICUS_TLS_KEY", folder.path().join(KEY));
+        }
         let mut program = Program::start(command, folder)?;
         let url = program.wait_for(|program| url_in(&program.log()))?;
-        Ok(Self { server: Server::new(&url, None)?, program })
+        let server = Server::new(&url, with_tls.then_some(certificate.as_path()))?;
+        Ok(Self { program, url, server })
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The file with the certificate that is to be trusted, of one that has TLS.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.program.folder().join(CERTIFICATE)
     }
 
     /// Where it is.

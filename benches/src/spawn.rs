@@ -109,6 +109,15 @@ pub fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
 }
 
+/// Such a port below 32768: Zabbix takes no other.
+///
+/// # Errors
+/// There is none.
+pub fn low_free_port() -> Result<u16, Failure> {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (20_000..32_768).find(is_free).ok_or_else(|| "no port is free below 32768".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

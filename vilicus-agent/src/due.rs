@@ -1,12 +1,13 @@
 //! What runs when. Pure: the time is an argument, and what is due is the answer.
 //!
-//! Each check has a stable phase in its interval (see [`vilicus_core::schedule`]), so checks are spread and never
-//! drift. A new one runs at once, one that the server wants sooner runs sooner, and none overlaps itself. The plan
+//! Each check has a stable phase in its interval (see [`vilicus_core::schedule`]), so that checks never drift, those of an
+//! agent meet, and agents are spread. A new one runs at once, one that the server wants sooner runs sooner, and none overlaps itself. The plan
 //! is kept on the clock that only grows: a jump of the wall clock may shift a phase, and delays nothing.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
-use vilicus_core::{CheckId, Millis, Timestamp, schedule};
+use vilicus_core::{AgentId, CheckId, Millis, Timestamp, schedule};
 
 /// One moment on both hands of a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,13 @@ pub(crate) struct Moment {
     pub(crate) wall: Timestamp,
     /// The clock that only grows, for everything else.
     pub(crate) elapsed: Millis,
+}
+
+/// What the phase of a check follows from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seed {
+    pub(crate) agent: AgentId,
+    pub(crate) check: CheckId,
 }
 
 /// Which check runs when.
@@ -42,9 +50,9 @@ impl<K> Default for Due<K> {
 
 impl<K: Ord + Clone> Due<K> {
     /// Plans a check: at once when it is new, else by its interval from now on. `seed` fixes its phase.
-    pub(crate) fn plan(&mut self, key: K, seed: CheckId, interval: Millis, now: Moment) {
+    pub(crate) fn plan(&mut self, key: K, seed: Seed, interval: Millis, now: Moment) {
         let interval = interval.max(Millis::from_secs(1));
-        let phase = schedule::phase(seed, interval);
+        let phase = schedule::phase(seed.agent, seed.check, interval);
         match self.entries.get_mut(&key) {
             None => {
                 let new = Entry { interval, phase, planned: now.elapsed, ordered: None, is_running: false };
@@ -117,14 +125,15 @@ impl Entry {
     }
 }
 
-/// The seed of a check that has a name and no id yet: FNV-1a of the name.
+/// The seed of a check that has a name and no id yet, of an agent that no server knows: FNV-1a of the name.
 ///
 /// *Source:* <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>.
-pub(crate) fn seed_of(name: &str) -> CheckId {
+pub(crate) fn seed_of(name: &str) -> Seed {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    CheckId::from(std::num::NonZeroU64::new(hash).unwrap_or(std::num::NonZeroU64::MIN))
+    let hash = NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN);
+    Seed { agent: AgentId::from(hash), check: CheckId::from(hash) }
 }
 
 #[cfg(test)]
@@ -138,7 +147,7 @@ mod tests {
 
     fn one(interval: u64) -> Due<u8> {
         let mut due = Due::default();
-        due.plan(1, CheckId::new(7).unwrap(), Millis::new(interval), at(0));
+        due.plan(1, seed_of("seven"), Millis::new(interval), at(0));
         due
     }
 
@@ -193,7 +202,7 @@ mod tests {
         let mut due = one(3_600_000);
         assert_eq!(due.take(at(0)), [1]);
         due.finished(&1, at(1));
-        due.plan(1, CheckId::new(7).unwrap(), Millis::new(1_000), at(1));
+        due.plan(1, seed_of("seven"), Millis::new(1_000), at(1));
         assert!(due.wake().unwrap() <= Millis::new(1_251));
         due.retain(|_| false);
         assert_eq!(due.wake(), None);
@@ -201,8 +210,8 @@ mod tests {
 
     #[test]
     fn names_have_seeds_of_their_own() {
-        assert_ne!(seed_of("queue"), seed_of("queue2"));
-        assert_eq!(seed_of("queue"), seed_of("queue"));
+        assert_ne!(seed_of("queue").check, seed_of("queue2").check);
+        assert_eq!(seed_of("queue").check, seed_of("queue").check);
     }
 
     proptest! {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
-use vilicus_core::{CheckId, CheckResult, KindRegistry, Millis, Status, Timestamp};
+use vilicus_core::{AgentId, CheckId, CheckResult, KindRegistry, Millis, Status, Timestamp};
 
 use crate::clock::{ServerClock, stamp};
-use crate::due::{Due, Moment, seed_of};
+use crate::due::{Due, Moment, Seed, seed_of};
 use crate::outlet::Outlet;
 use crate::own::OwnCheck;
 use crate::run::{EndedBy, Job, panicked};
@@ -41,10 +41,20 @@ impl fmt::Display for Key {
 /// What the server wants, in terms of this agent.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// These are all checks, from now on; those without an interval of their own run this often.
-    Checks(Vec<CheckSpec>, Millis),
+    /// These are all checks, from now on.
+    Checks(Wanted),
     /// Run this one within that time.
     Run(Key, Millis),
+}
+
+/// What a server wants of an agent.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Who the server takes us for.
+    pub(crate) agent: AgentId,
+    pub(crate) checks: Vec<CheckSpec>,
+    /// How often those run that have no interval of their own.
+    pub(crate) interval: Millis,
 }
 
 /// The measuring half.
@@ -150,16 +160,16 @@ impl Measurer {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Run(key, delay) => self.due.order(&key, delay, self.moment()),
-            Order::Checks(specs, interval) => self.replace_checks(specs, interval),
+            Order::Checks(wanted) => self.replace_checks(wanted),
         }
     }
 
-    fn replace_checks(&mut self, specs: Vec<CheckSpec>, interval: Millis) {
+    fn replace_checks(&mut self, Wanted { agent, checks, interval }: Wanted) {
         // What the program brought runs on when the server does not know it: the health view and the notifiers do.
         let mut kept: BTreeSet<Key> = self.own.iter().map(|own| Key::Own(own.name.clone())).collect();
-        for spec in specs {
+        for spec in checks {
             if spec.enabled {
-                kept.extend(self.plan_spec(spec, interval));
+                kept.extend(self.plan_spec(agent, spec, interval));
             } else if spec.own {
                 self.outlet.health.forget(&spec.name);
                 kept.remove(&Key::Own(spec.name.into()));
@@ -172,7 +182,7 @@ impl Measurer {
 
     /// Plans what the server configured; `None` for a check that an earlier run of this program announced, which
     /// the next announcement retires.
-    fn plan_spec(&mut self, spec: CheckSpec, interval: Millis) -> Option<Key> {
+    fn plan_spec(&mut self, agent: AgentId, spec: CheckSpec, interval: Millis) -> Option<Key> {
         let own = self.own.iter().find(|own| spec.own && *own.name == spec.name);
         let (key, check) = match own {
             Some(own) => (Key::Own(own.name.clone()), Ok(own.check.clone())),
@@ -194,7 +204,8 @@ impl Measurer {
             ended_by,
         };
         self.jobs.insert(key.clone(), Planned { job, kind: spec.kind, params: spec.params });
-        self.due.plan(key.clone(), spec.id, spec.interval.unwrap_or(interval), self.moment());
+        let seed = Seed { agent, check: spec.id };
+        self.due.plan(key.clone(), seed, spec.interval.unwrap_or(interval), self.moment());
         Some(key)
     }
 

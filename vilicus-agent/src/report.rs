@@ -19,7 +19,7 @@ use crate::buffer::{Batch, SharedBuffer};
 use crate::clock::ServerClock;
 use crate::health::HealthView;
 use crate::host::Host;
-use crate::measure::{Key, Order};
+use crate::measure::{Key, Order, Wanted};
 use crate::printable::printable;
 use crate::transport::{
     AgentRecord, Announcement, Answer, CheckList, Orders, Rejected, Report, Transport, TransportError,
@@ -166,7 +166,7 @@ impl Reporter {
         if self.announce_at.is_some_and(|at| at <= now) {
             self.announce(agent).await?;
         } else if self.wants_checks {
-            self.fetch_checks(check_interval).await?;
+            self.fetch_checks(agent, check_interval).await?;
         } else if self.deliver().await? {
         } else if self.check_in_at <= now {
             self.check_in(agent).await?;
@@ -226,18 +226,18 @@ impl Reporter {
         Ok(())
     }
 
-    async fn fetch_checks(&mut self, check_interval: Millis) -> Result<(), TransportError> {
+    async fn fetch_checks(&mut self, agent: AgentId, check_interval: Millis) -> Result<(), TransportError> {
         let sent = self.clock.elapsed();
         let answer = self.transport.checks(self.checks_etag.as_deref()).await?;
         let list = self.answered(answer, sent);
         self.wants_checks = false;
         if let Some(list) = list {
-            self.take_checks(list, check_interval, sent).await;
+            self.take_checks(agent, list, check_interval, sent).await;
         }
         Ok(())
     }
 
-    async fn take_checks(&mut self, list: CheckList, check_interval: Millis, now: Millis) {
+    async fn take_checks(&mut self, agent: AgentId, list: CheckList, interval: Millis, now: Millis) {
         for misfit in &list.misfits {
             warn!(reason = %printable(misfit), "a check of the server's is not understood");
         }
@@ -251,7 +251,7 @@ impl Reporter {
         }
         self.checks_etag = list.etag;
         // The other half ends only together with this one.
-        let _ = self.orders.send(Order::Checks(list.checks, check_interval)).await;
+        let _ = self.orders.send(Order::Checks(Wanted { agent, checks: list.checks, interval })).await;
     }
 
     /// Delivers a batch of results; returns whether there was one.

@@ -38,7 +38,7 @@ const TOKEN: &str = "a-token-of-an-administrator-for-this-bench";
 const RESULTS: u64 = 2_000;
 const PAGE: usize = 1_000;
 /// How long each piece of work is repeated.
-const SPAN: Duration = Duration::from_secs(2);
+const SPAN: Duration = Duration::from_secs(1);
 
 /// A clock that stands still, just after the last result.
 #[derive(Debug)]

@@ -30,13 +30,24 @@ pub use recurrence::Recurrence;
 pub use weekly::WeeklySchedule;
 pub use window::Window;
 
-use crate::id::CheckId;
+use crate::id::{AgentId, CheckId};
 use crate::time::{Millis, Timestamp};
 
-/// How far into each interval this check runs: a hash of its id, the same on every machine and after every restart.
+/// The checks of an agent run together, at moments that lie this far apart or farther, so that their results travel
+/// together.
+pub const TOGETHER: Millis = Millis::from_secs(30);
+
+/// How far into each interval this check of this agent runs: the same on every machine and after every restart.
+///
+/// The agents are spread over the interval by a hash of their ids. The checks of one agent share its phase when the
+/// interval is shorter than twice [`TOGETHER`]; else a hash of their ids spreads them over moments that far apart.
 #[must_use]
-pub fn phase(check: CheckId, interval: Millis) -> Millis {
-    Millis::new(scramble(check.get()) % interval.get().max(1))
+pub fn phase(agent: AgentId, check: CheckId, interval: Millis) -> Millis {
+    let interval = interval.get().max(1);
+    let moments = (interval / TOGETHER.get()).max(1);
+    let moment = scramble(check.get()) % moments;
+    // Divided first: an interval may be as long as numbers go.
+    Millis::new((scramble(agent.get()) % interval).wrapping_add(interval / moments * moment) % interval)
 }
 
 /// The first moment after `after` at which a check with this interval and phase runs.
@@ -61,26 +72,41 @@ fn scramble(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn the_next_run_is_within_one_interval_and_in_phase(after in 0..1_i64 << 45, interval in 1..1_u64 << 40, id in 1_u64..) {
-            let (interval, check) = (Millis::new(interval), CheckId::new(id).unwrap());
-            let (after, phase) = (Timestamp::from_millis(after), phase(check, interval));
+        fn the_next_run_is_within_one_interval_and_in_phase(after in 0..1_i64 << 45, interval in 1..1_u64 << 40, agent in 1_u64.., id in 1_u64..) {
+            let (interval, agent, check) = (Millis::new(interval), AgentId::new(agent).unwrap(), CheckId::new(id).unwrap());
+            let (after, phase) = (Timestamp::from_millis(after), phase(agent, check, interval));
             let next = next_run(after, interval, phase);
             prop_assert!(next > after && next.since(after) <= interval);
             prop_assert_eq!(next.as_millis().rem_euclid(interval.get() as i64) as u64, phase.get());
         }
     }
 
+    fn phase_of(agent: u64, check: u64, seconds: u64) -> u64 {
+        phase(AgentId::new(agent).unwrap(), CheckId::new(check).unwrap(), Millis::from_secs(seconds)).get()
+    }
+
     #[test]
-    fn checks_are_spread() {
-        let interval = Millis::from_secs(60);
+    fn agents_are_spread() {
         let mut seconds = [0_u32; 60];
-        for id in 1..=6000 {
-            seconds[(phase(CheckId::new(id).unwrap(), interval).get() / 1000) as usize] += 1;
+        for agent in 1..=6000 {
+            seconds[(phase_of(agent, 7, 60) / 1000) as usize] += 1;
         }
         assert!(seconds.iter().all(|count| (50..=150).contains(count)), "{seconds:?}");
+    }
+
+    #[test]
+    fn checks_of_an_agent_meet() {
+        for (seconds, moments) in [(1, 1), (10, 1), (59, 1), (60, 2), (300, 10)] {
+            let phases: BTreeSet<u64> = (1..=1000).map(|check| phase_of(3, check, seconds)).collect();
+            assert_eq!(phases.len(), moments, "{seconds} s: {phases:?}");
+        }
+        let (minute, longer) = (phase_of(3, 5, 60), phase_of(3, 8, 300));
+        assert_eq!(minute % 30_000, longer % 30_000, "whatever their intervals");
     }
 }

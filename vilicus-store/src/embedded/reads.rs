@@ -183,7 +183,7 @@ pub(crate) fn next_due(entry: &CheckEntry) -> Option<Timestamp> {
         return Some(last.after(entry.policy.retry_interval));
     }
     let interval = entry.policy.interval;
-    Some(schedule::next_run(last, interval, schedule::phase(entry.check.id, interval)))
+    Some(schedule::next_run(last, interval, schedule::phase(entry.check.agent, entry.check.id, interval)))
 }
 
 fn one_of<T: PartialEq>(wanted: &[T], value: &T) -> bool {

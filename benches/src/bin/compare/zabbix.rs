@@ -2,7 +2,7 @@
 //! what reached the database, which is what its own restart keeps.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use vilicus_benches::drive::Until;
 use vilicus_benches::process::family_cpu_seconds;
-use vilicus_benches::spawn::Program;
+use vilicus_benches::spawn::{Program, low_free_port};
 use vilicus_benches::{Failure, clock};
 
 use crate::postgres::{OWNER, Postgres, run};
@@ -33,7 +33,7 @@ const FIRST_ID: usize = 1_000_000;
 pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Failure> {
     let postgres = Postgres::start(&setting.under)?;
     fill(&postgres)?;
-    let port = free_port()?;
+    let port = low_free_port()?;
     let mut zabbix = start(&postgres, port)?;
     let cpu = |zabbix: &Program| {
         Ok::<_, Failure>(family_cpu_seconds(zabbix.pid())? + family_cpu_seconds(postgres.pid())?)
@@ -51,12 +51,6 @@ pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Fa
     Command::new("kill").arg(zabbix.pid().to_string()).status()?;
     zabbix.wait_for_end()?;
     postgres.end()
-}
-
-/// A free port of those that it takes.
-fn free_port() -> Result<u16, Failure> {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    (20_000..32_768).find(is_free).ok_or_else(|| "no port is free below 32768".into())
 }
 
 /// Sends batches until then; how many values.

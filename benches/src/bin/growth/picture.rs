@@ -84,9 +84,10 @@ impl Chart<'_> {
     }
 }
 
-/// From a little below the smallest to a little above the largest.
+/// The powers of ten around all values: where a logarithmic scale has its labels.
 fn around(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
-    values.clone().fold(f64::MAX, f64::min) / 1.5..values.fold(0.0, f64::max) * 1.5
+    let (least, most) = (values.clone().fold(f64::MAX, f64::min), values.fold(0.0, f64::max));
+    10_f64.powf(least.log10().floor())..10_f64.powf(most.log10().ceil())
 }
 
 /// A whole number, short.
