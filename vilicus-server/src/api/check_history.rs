@@ -1,5 +1,7 @@
 //! `/check_history/`: results, on their way in and looked back at.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -7,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vilicus_core::{CheckId, CheckResult, Metric, Millis, Range, Status, Timestamp};
+use vilicus_core::{CheckId, CheckResult, Metric, Millis, Range, Status, Timestamp, Unit};
 use vilicus_store::query::{CheckView, HistoryQuery, HistoryRow, Order, RollupQuery};
 
 use super::AppState;
@@ -38,7 +40,8 @@ pub(super) struct Row {
     /// Its path.
     pub(super) resource_uri: String,
     /// The path of its check.
-    pub(super) check: String,
+    #[schema(value_type = String)]
+    pub(super) check: Arc<str>,
     /// When it was measured.
     #[schema(value_type = String, format = DateTime)]
     pub(super) timestamp: Timestamp,
@@ -67,7 +70,8 @@ pub(super) struct Row {
 pub(super) struct MetricBody {
     name: String,
     value: f64,
-    unit: String,
+    #[schema(value_type = String)]
+    unit: Unit,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     warning: Option<Range>,
@@ -85,7 +89,7 @@ impl From<Metric> for MetricBody {
         Self {
             name: metric.name,
             value: metric.value,
-            unit: metric.unit.to_string(),
+            unit: metric.unit,
             warning: metric.warning,
             critical: metric.critical,
             min: metric.min,
@@ -94,11 +98,27 @@ impl From<Metric> for MetricBody {
     }
 }
 
+/// The paths of a check and of its results, put together once for all rows of a page.
+struct Paths {
+    check: Arc<str>,
+    results: String,
+}
+
+impl Paths {
+    fn of(check: CheckId) -> Self {
+        Self { check: uri("check", check).into(), results: format!("{PATH}{check}/") }
+    }
+
+    fn result(&self, timestamp: Timestamp) -> String {
+        [&self.results, timestamp.as_millis().to_string().as_str(), "/"].concat()
+    }
+}
+
 impl Row {
-    fn new(check: CheckId, timestamp: Timestamp, status: Status, result: CheckResult) -> Self {
+    fn new(paths: &Paths, timestamp: Timestamp, status: Status, result: CheckResult) -> Self {
         Self {
-            resource_uri: uri("check_history", format_args!("{check}/{}", timestamp.as_millis())),
-            check: uri("check", check),
+            resource_uri: paths.result(timestamp),
+            check: Arc::clone(&paths.check),
             timestamp,
             status,
             reported_status: result.status,
@@ -111,8 +131,8 @@ impl Row {
         }
     }
 
-    fn kept(check: CheckId, row: HistoryRow) -> Self {
-        Self::new(check, row.timestamp, row.status, row.result)
+    fn kept(paths: &Paths, row: HistoryRow) -> Self {
+        Self::new(paths, row.timestamp, row.status, row.result)
     }
 }
 
@@ -253,7 +273,7 @@ async fn answer_one(
 ) -> Result<Response, Problem> {
     match done {
         Done::Accepted { check, timestamp, status } => {
-            let row = Row::new(check, timestamp, status, result);
+            let row = Row::new(&Paths::of(check), timestamp, status, result);
             let location = row.resource_uri.clone();
             Ok(created(&location, Answer(Submitted { row, detail: None, agent })))
         }
@@ -280,7 +300,7 @@ async fn row_at(state: &AppState, check: CheckId, timestamp: Timestamp) -> Resul
         limit: 1,
     };
     let row = state.store().history(&query).await?.into_iter().next();
-    row.map(|row| Row::kept(check, row)).ok_or_else(Problem::not_found)
+    row.map(|row| Row::kept(&Paths::of(check), row)).ok_or_else(Problem::not_found)
 }
 
 /// One result.
@@ -389,7 +409,8 @@ async fn raw(
     let cursor = if asked.order == Order::OldestFirst { "after" } else { "before" };
     let last = rows.last().filter(|_| more).map(|row| (cursor, row.timestamp.as_millis().to_string()));
     let meta = Meta::of_cursor(query, asked.limit, last);
-    let objects: Vec<Row> = rows.into_iter().map(|row| Row::kept(check, row)).collect();
+    let paths = Paths::of(check);
+    let objects: Vec<Row> = rows.into_iter().map(|row| Row::kept(&paths, row)).collect();
     Ok(match form {
         Form::Json => Answer(List { meta, objects }).into_response(),
         other => rows_as(other, &objects, meta.next.as_deref()),
