@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Failure;
 use crate::alarm::Tokens;
 use crate::connection::Server;
 use crate::spawn::Program;
+use crate::{Failure, clock};
 
 /// The tokens of such a server. It listens on loopback for as long as the bench takes.
 pub const TOKENS: Tokens<'static> =
@@ -36,7 +38,7 @@ impl Vilicus {
     /// # Errors
     /// It does not begin.
     pub fn start(binary: &Path, under: &Path) -> Result<Self, Failure> {
-        Self::start_in(tempfile::tempdir_in(under)?, binary, false)
+        Self::start_in(tempfile::tempdir_in(under)?.into(), binary, false)
     }
 
     /// The same, with a certificate of its own.
@@ -48,10 +50,23 @@ impl Vilicus {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         fs::write(folder.path().join(CERTIFICATE), made.cert.pem())?;
         fs::write(folder.path().join(KEY), made.signing_key.serialize_pem())?;
-        Self::start_in(folder, binary, true)
+        Self::start_in(folder.into(), binary, true)
     }
 
-    fn start_in(folder: TempDir, binary: &Path, with_tls: bool) -> Result<Self, Failure> {
+    /// Ends it, and starts it again with what it knows; also how long the start took.
+    ///
+    /// # Errors
+    /// It does not end, or does not begin.
+    pub fn again(self, binary: &Path) -> Result<(Self, Duration), Failure> {
+        let folder = self.program.shared_folder();
+        let with_tls = self.certificate().exists();
+        self.program.end()?;
+        let begin = clock::now();
+        let again = Self::start_in(folder, binary, with_tls)?;
+        Ok((again, begin.elapsed()))
+    }
+
+    fn start_in(folder: Arc<TempDir>, binary: &Path, with_tls: bool) -> Result<Self, Failure> {
         let mut command = Command::new(binary);
         command
             .arg("serve")

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Program {
     child: Child,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Program {
@@ -25,7 +26,8 @@ impl Program {
     ///
     /// # Errors
     /// There is no such program.
-    pub fn start(mut command: Command, folder: TempDir) -> Result<Self, Failure> {
+    pub fn start(mut command: Command, folder: impl Into<Arc<TempDir>>) -> Result<Self, Failure> {
+        let folder = folder.into();
         let log = std::fs::File::create(folder.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let name = command.get_program().to_string_lossy().into_owned();
@@ -43,6 +45,21 @@ impl Program {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Its folder, to be used after it.
+    #[must_use]
+    pub fn shared_folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// It goes on for longer than a minute; then it is ended the hard way.
+    pub fn end(self) -> Result<(), Failure> {
+        Command::new("kill").arg(self.pid().to_string()).status()?;
+        self.wait_for_end()
     }
 
     /// What it has said so far.

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use vilicus_benches::drive::Until;
@@ -15,7 +14,7 @@ use vilicus_benches::{Failure, clock};
 use crate::table::{Figures, Work};
 use crate::{CHECKS, Setting};
 
-/// Of each [`CHECKS`] services; more make the start of these programs slow, and the figure hardly differs.
+/// Of each [`CHECKS`] services; more make the start of these programs slow, and what a result costs hardly differs.
 pub(crate) const HOSTS: usize = 100;
 /// The host whose one problem tells that everything before it was taken.
 pub(crate) const LAST: &str = "the-last";
@@ -39,8 +38,7 @@ pub(crate) fn measure(
     figures.put(name, Work::Batches, written as f64 / took.as_secs_f64());
     figures.put(name, Work::BatchCpu, cpu * 1e6 / written as f64);
     // Asked to, it takes its workers with it.
-    Command::new("kill").arg(program.pid().to_string()).status()?;
-    program.wait_for_end()
+    program.end()
 }
 
 /// Writes results until then, and one that is told; how many.

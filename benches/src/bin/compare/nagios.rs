@@ -5,12 +5,14 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use vilicus_benches::Failure;
+use vilicus_benches::process::family_pss;
 use vilicus_benches::spawn::Program;
+use vilicus_benches::{Failure, clock};
 
 use crate::command_pipe::{self, HOSTS, LAST};
-use crate::table::Figures;
+use crate::table::{Figures, Work};
 use crate::{CHECKS, Setting};
 
 const NAME: &str = "nagios";
@@ -21,17 +23,23 @@ pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Fa
         let log = fs::read_to_string(nagios.folder().join("nagios.log")).unwrap_or_default();
         log.contains(&format!("SERVICE ALERT: {LAST};"))
     };
-    let nagios = start()?;
+    let (many, took) = start(setting.agents)?;
+    figures.put(NAME, Work::Start, took.as_secs_f64());
+    figures.put(NAME, Work::StartMemory, family_pss(many.pid())? as f64 / f64::from(1 << 20));
+    many.end()?;
+    let (nagios, _) = start(HOSTS)?;
     command_pipe::measure(NAME, nagios, pipe, told, setting, figures)
 }
 
-fn start() -> Result<Program, Failure> {
+/// Also how long it took until it worked.
+fn start(hosts: usize) -> Result<(Program, Duration), Failure> {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("spool"))?;
-    fs::write(folder.path().join("objects.cfg"), objects()?)?;
+    fs::write(folder.path().join("objects.cfg"), objects(hosts)?)?;
     fs::write(folder.path().join("nagios.cfg"), config(folder.path()))?;
     let mut command = Command::new("nagios4");
     command.arg(folder.path().join("nagios.cfg"));
+    let begin = clock::now();
     let mut nagios = Program::start(command, folder)?;
     nagios.wait_for(|nagios| {
         let pipe = fs::metadata(nagios.folder().join("nagios.cmd")).ok()?;
@@ -39,7 +47,7 @@ fn start() -> Result<Program, Failure> {
         (pipe.file_type().is_fifo() && log.contains("Successfully launched command file worker"))
             .then_some(())
     })?;
-    Ok(nagios)
+    Ok((nagios, begin.elapsed()))
 }
 
 fn config(folder: &Path) -> String {
@@ -76,16 +84,17 @@ check_for_updates=0
     )
 }
 
-fn objects() -> Result<String, Failure> {
+fn objects(hosts: usize) -> Result<String, Failure> {
     let mut text = String::from(
-        "define timeperiod {\n timeperiod_name always\n alias always\n}
+        "define timeperiod {\n timeperiod_name always\n alias always\n sunday 00:00-24:00\n monday 00:00-24:00
+ tuesday 00:00-24:00\n wednesday 00:00-24:00\n thursday 00:00-24:00\n friday 00:00-24:00\n saturday 00:00-24:00\n}
 define command {\n command_name nothing\n command_line /bin/true\n}
 define contact {\n contact_name nobody\n host_notifications_enabled 0\n service_notifications_enabled 0
  host_notification_period always\n service_notification_period always
  host_notification_commands nothing\n service_notification_commands nothing\n}
 ",
     );
-    for host in 0..HOSTS {
+    for host in 0..hosts {
         push_host(&mut text, &format!("host-{host}"), CHECKS)?;
     }
     push_host(&mut text, LAST, 1)?;
@@ -93,7 +102,8 @@ define contact {\n contact_name nobody\n host_notifications_enabled 0\n service_
 }
 
 fn push_host(text: &mut String, host: &str, services: usize) -> Result<(), Failure> {
-    const REST: &str = "max_check_attempts 1\n check_period always\n contacts nobody\n active_checks_enabled 0\n \
+    const REST: &str = "max_check_attempts 1\n check_period always\n notification_period always\n \
+                        contacts nobody\n active_checks_enabled 0\n \
                         check_command nothing\n}";
     writeln!(text, "define host {{\n host_name {host}\n address 127.0.0.1\n {REST}")?;
     for service in 0..services {

@@ -26,6 +26,10 @@ pub(crate) enum Work {
     Storm,
     /// Until all of 1,000 are told in one message, in milliseconds.
     GroupedStorm,
+    /// From the start of a program that knows 100,000 checks until it works, in seconds.
+    Start,
+    /// Its memory then, in MiB.
+    StartMemory,
 }
 
 /// A row: what, of whom beside ours, and the ratio that is aimed at.
@@ -48,7 +52,7 @@ const fn row(
     Row { work, title, digits, beside, target }
 }
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 19] = [
     row(Work::Batches, "results/s, batches of 100", 0, Some(("prometheus", Work::Batches)), "≥ 1.6"),
     row(Work::Batches, "results/s, batches of 100", 0, Some(("nagios", Work::Batches)), "≥ 4"),
     row(Work::Batches, "results/s, batches of 100", 0, Some(("icinga", Work::Batches)), ""),
@@ -72,6 +76,8 @@ const ROWS: [Row; 17] = [
         "",
     ),
     row(Work::GroupedStorm, "1,000 fail at once → one message, ms", 0, None, "≤ 50"),
+    row(Work::Start, "start with 100,000 checks, s", 2, Some(("nagios", Work::Start)), "≤ 0.15"),
+    row(Work::StartMemory, "memory then (PSS), MiB", 0, Some(("nagios", Work::StartMemory)), "≤ 80 MiB"),
 ];
 
 /// Everything that was measured.

@@ -7,6 +7,7 @@ use vilicus_benches::alarm::Setup;
 use vilicus_benches::body::{Look, Text};
 use vilicus_benches::drive::{Plan, Until, drive};
 use vilicus_benches::fleet::{Fleet, Wanted};
+use vilicus_benches::process::memory;
 use vilicus_benches::reporter::{Form, reporters};
 use vilicus_benches::server::{TOKENS, Vilicus};
 use vilicus_benches::usage::watched;
@@ -31,6 +32,9 @@ pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Fa
     let singles = load(setting, &vilicus, &fleet, Form::Single)?;
     figures.put(NAME, Work::Singles, singles.per_second);
     figures.put(NAME, Work::SingleCpu, singles.cpu_s_per_million);
+    let (vilicus, took) = vilicus.again(&setting.binary)?;
+    figures.put(NAME, Work::Start, took.as_secs_f64());
+    figures.put(NAME, Work::StartMemory, memory(vilicus.pid())?.pss as f64 / f64::from(1 << 20));
     Ok(())
 }
 
