@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -174,12 +175,25 @@ impl Api {
     /// The server refused, or broke off.
     pub async fn ask(&mut self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let request = self.server.request(method, path, Some(&self.credentials), bytes.into())?;
+        let answer = self.send(method, path, bytes.into()).await?;
+        if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
+    }
+
+    /// Reads as much of a document as is wanted.
+    ///
+    /// # Errors
+    /// The server refused, or broke off; or the document is another.
+    pub async fn read<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        Ok(serde_json::from_slice(&self.send(Method::GET, path, Bytes::new()).await?)?)
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+        let request = self.server.request(method, path, Some(&self.credentials), body)?;
         let answer = self.connection.send(request).await?;
         if !answer.status().is_success() {
             return Err(format!("{path} answered {}", shown(answer.status(), answer.body())).into());
         }
-        if answer.body().is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(answer.body())?) }
+        Ok(answer.into_body())
     }
 }
 
