@@ -1,8 +1,9 @@
 //! What runs when. Pure: the time is an argument, and what is due is the answer.
 //!
-//! Each check has a stable phase in its interval (see [`vilicus_core::schedule`]), so that checks never drift, those of an
-//! agent meet, and agents are spread. A new one runs at once, one that the server wants sooner runs sooner, and none overlaps itself. The plan
-//! is kept on the clock that only grows: a jump of the wall clock may shift a phase, and delays nothing.
+//! Each check has a stable phase in its interval (see [`vilicus_core::schedule`]), so that checks never drift, those
+//! of an agent meet, and agents are spread. A new one runs at once, one that the server wants sooner runs sooner, and
+//! none overlaps itself. The plan is kept on the clock that only grows: a jump of the wall clock may shift a phase,
+//! and delays nothing.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

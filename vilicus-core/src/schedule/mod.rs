@@ -78,9 +78,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_run_is_within_one_interval_and_in_phase(after in 0..1_i64 << 45, interval in 1..1_u64 << 40, agent in 1_u64.., id in 1_u64..) {
-            let (interval, agent, check) = (Millis::new(interval), AgentId::new(agent).unwrap(), CheckId::new(id).unwrap());
-            let (after, phase) = (Timestamp::from_millis(after), phase(agent, check, interval));
+        fn the_next_run_is_within_one_interval_and_in_phase(
+            after in 0..1_i64 << 45, interval in 1..1_u64 << 40, agent in 1_u64.., check in 1_u64..,
+        ) {
+            let (after, interval) = (Timestamp::from_millis(after), Millis::new(interval));
+            let phase = phase(AgentId::new(agent).unwrap(), CheckId::new(check).unwrap(), interval);
             let next = next_run(after, interval, phase);
             prop_assert!(next > after && next.since(after) <= interval);
             prop_assert_eq!(next.as_millis().rem_euclid(interval.get() as i64) as u64, phase.get());
