@@ -48,8 +48,7 @@ pub(crate) fn measure(setting: &Setting, figures: &mut Figures) -> Result<(), Fa
     let took = begin.elapsed();
     figures.put(NAME, Work::Batches, sent as f64 / took.as_secs_f64());
     figures.put(NAME, Work::BatchCpu, (cpu(&zabbix)? - before) * 1e6 / sent as f64);
-    Command::new("kill").arg(zabbix.pid().to_string()).status()?;
-    zabbix.wait_for_end()?;
+    zabbix.end()?;
     postgres.end()
 }
 
