@@ -147,6 +147,8 @@
     input.focus();
   };
 
+  // A dialog that closes is still on the page for a moment: only an open one has the keys.
+  const inDialog = () => document.querySelector("dialog[open]") !== null;
   let prefix = "";
   const keys = {
     "/": () => (document.getElementById("q") ? document.getElementById("q").focus() : go("/")),
@@ -163,10 +165,10 @@
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "k") {
       event.preventDefault();
-      if (!document.querySelector("dialog")) palette();
+      if (!inDialog()) palette();
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || inDialog()) return;
     if (event.target.matches("input, select, textarea")) {
       if (event.key === "Escape") event.target.blur();
       return;
