@@ -76,6 +76,12 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// The engine can't write.
     fn drop_partition(&self, partition: &str) -> Result<(), EngineError>;
 
+    /// This partition will hardly be used for a while: what is held in memory for it may go. A use of it comes as before.
+    /// An engine that holds nothing for a partition has nothing to do here.
+    fn close(&self, partition: &str) {
+        let _ = partition;
+    }
+
     /// Makes the engine able to write again after an error, if it can: closes and opens what failed.
     ///
     /// # Errors
@@ -111,6 +117,10 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn drop_partition(&self, partition: &str) -> Result<(), EngineError> {
         (**self).drop_partition(partition)
+    }
+
+    fn close(&self, partition: &str) {
+        (**self).close(partition);
     }
 
     fn reopen(&self) -> Result<(), EngineError> {

@@ -205,6 +205,27 @@ impl CheckSpec {
             managed_by: None,
         }
     }
+
+    /// What the judge needs to know, for a check of an agent with this interval.
+    #[must_use]
+    pub fn policy(&self, check_interval: Millis) -> Policy {
+        let settings = &self.settings;
+        let mut policy = Policy::new(settings.interval.unwrap_or(check_interval));
+        policy.retry_interval = settings.retry_interval.unwrap_or(policy.retry_interval);
+        policy.timeout = settings.timeout;
+        policy.grace = settings.grace;
+        policy.max_attempts = settings.max_attempts.clamp(1, MAX_WITHIN);
+        policy.within = settings.within.unwrap_or(policy.max_attempts).clamp(policy.max_attempts, MAX_WITHIN);
+        policy.recover_attempts = settings.recover_attempts.max(1);
+        policy.timeout_status = settings.timeout_status;
+        policy.thresholds.clone_from(&settings.thresholds);
+        policy.volatile = settings.volatile;
+        policy.notifications = settings.notifications;
+        policy.flap_detection = settings.flap_detection;
+        policy.flap_low = settings.flap_low;
+        policy.flap_high = settings.flap_high;
+        policy
+    }
 }
 
 impl Check {
@@ -231,27 +252,6 @@ impl Check {
     #[must_use]
     pub fn runs_on_agent(&self) -> bool {
         !SERVER_KINDS.contains(&self.kind.as_str())
-    }
-
-    /// What the judge needs to know, for a check of an agent with this interval.
-    #[must_use]
-    pub fn policy(&self, check_interval: Millis) -> Policy {
-        let settings = &self.settings;
-        let mut policy = Policy::new(settings.interval.unwrap_or(check_interval));
-        policy.retry_interval = settings.retry_interval.unwrap_or(policy.retry_interval);
-        policy.timeout = settings.timeout;
-        policy.grace = settings.grace;
-        policy.max_attempts = settings.max_attempts.clamp(1, MAX_WITHIN);
-        policy.within = settings.within.unwrap_or(policy.max_attempts).clamp(policy.max_attempts, MAX_WITHIN);
-        policy.recover_attempts = settings.recover_attempts.max(1);
-        policy.timeout_status = settings.timeout_status;
-        policy.thresholds.clone_from(&settings.thresholds);
-        policy.volatile = settings.volatile;
-        policy.notifications = settings.notifications;
-        policy.flap_detection = settings.flap_detection;
-        policy.flap_low = settings.flap_low;
-        policy.flap_high = settings.flap_high;
-        policy
     }
 }
 

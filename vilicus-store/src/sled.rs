@@ -297,6 +297,12 @@ impl Engine for SledEngine {
         fs::remove_dir_all(&gone).map_err(|error| failed("removing", &gone, error))
     }
 
+    fn close(&self, partition: &str) {
+        // Others may go on while it closes.
+        let closed = self.opened().databases.remove(partition);
+        drop(closed);
+    }
+
     fn reopen(&self) -> Result<(), EngineError> {
         let mut opened = self.opened();
         let names: Vec<String> = opened.databases.keys().cloned().collect();

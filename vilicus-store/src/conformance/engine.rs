@@ -113,6 +113,13 @@ fn partitions_are_listed_and_dropped_whole<E: Engine>(engine: &E) {
     engine.write("b-10", vec![put(b"new", b"1")], Durability::Process).unwrap();
     assert_eq!(engine.get("b-10", b"k").unwrap(), None, "a partition that comes again is empty");
     assert_eq!(engine.get("a.1", b"k").unwrap(), Some(b"a.1".to_vec()), "the others stay");
+    engine.close("a.1");
+    assert_eq!(engine.get("a.1", b"k").unwrap(), Some(b"a.1".to_vec()), "one that was closed is read again");
+    engine.close("a.1");
+    engine.write("a.1", vec![put(b"l", b"2")], Durability::Process).unwrap();
+    assert_eq!(engine.get("a.1", b"l").unwrap(), Some(b"2".to_vec()), "and written again");
+    engine.close("nowhere");
+    assert_eq!(engine.partitions().unwrap(), ["a.1", "b-10", "b-2"], "which makes none");
 }
 
 fn the_largest_value_fits<E: Engine>(engine: &E) {

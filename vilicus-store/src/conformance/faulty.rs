@@ -107,6 +107,10 @@ impl<E: Engine> Engine for FaultyEngine<E> {
         self.guarded(|| self.inner.drop_partition(partition))
     }
 
+    fn close(&self, partition: &str) {
+        self.inner.close(partition);
+    }
+
     fn reopen(&self) -> Result<(), EngineError> {
         self.inner.reopen()
     }

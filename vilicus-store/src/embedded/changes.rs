@@ -325,7 +325,7 @@ impl Unit<'_> {
         if !self.truth.agents.contains_key(&check.agent) {
             return Err(not_found("agent", check.agent.get()));
         }
-        let holder = self.truth.names.check(check.agent, &check.name).map(CheckId::get);
+        let holder = self.truth.names.check(&self.truth.checks, check.agent, &check.name).map(CheckId::get);
         free(holder, check.id.get(), ("check", "name"), &check.name)
     }
 

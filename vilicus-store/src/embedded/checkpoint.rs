@@ -5,13 +5,17 @@
 //! and recovery applies to a check only the records after its slice. A checkpoint counts when its last mark is there,
 //! which is written after all sealed history, events and finished messages are.
 
-use std::collections::HashMap;
+mod slice;
+
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vilicus_core::{CheckId, CheckState, Timestamp};
 
+use self::slice::KnownSpecs;
 use crate::embedded::effect::{self, Effect};
 use crate::embedded::record::{self, BadRecord, Packing, Parts};
 use crate::embedded::samples::SavedSamples;
@@ -32,6 +36,10 @@ const SLICE: usize = 256;
 const SLICE_BYTES: usize = 256 * 1024;
 /// Slices are read so many values at a time.
 const BATCH: usize = 64;
+/// At a start, so many threads read slices at most …
+const READERS: usize = 4;
+/// … and each is so many ahead of who puts the checks in.
+const AHEAD: usize = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
@@ -39,7 +47,8 @@ struct Head {
     ids: Ids,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// A check as it is written down. It is read by [`slice::read`], which follows the order of the fields.
+#[derive(Debug, Serialize)]
 struct SavedCheck {
     check: Arc<Check>,
     state: CheckState,
@@ -114,6 +123,7 @@ impl Checkpoint {
     pub(crate) fn finish(self, engine: &dyn Engine, durability: Durability) -> Result<u64, EngineError> {
         let payload = encode(&self.slices)?;
         write_slice(engine, &self.partition, (COMPLETE, 0), self.begin, &payload, durability)?;
+        engine.close(&self.partition);
         Ok(self.begin)
     }
 }
@@ -155,8 +165,20 @@ pub(crate) struct Loaded {
     pub(crate) truth: Truth,
     /// The record that it follows.
     pub(crate) begin: u64,
-    /// The record that the slice of each check follows.
-    pub(crate) covered: HashMap<CheckId, u64>,
+    pub(crate) covered: Covered,
+}
+
+/// The record that the slice of each check follows: the last check of each slice, and that record.
+#[derive(Debug, Default)]
+pub(crate) struct Covered(Vec<(CheckId, u64)>);
+
+impl Covered {
+    /// Whether the slice of this check knows what this record says of it. Slices are in the order of ids: a check that
+    /// is in none of them came later than all of these.
+    pub(crate) fn contains(&self, check: CheckId, sequence: u64) -> bool {
+        let slice = self.0.partition_point(|(last, _)| *last < check);
+        self.0.get(slice).is_some_and(|(_, covered)| sequence <= *covered)
+    }
 }
 
 /// Reads the newest complete checkpoint; `None` when there is none. Those that are not complete are dropped.
@@ -186,17 +208,76 @@ fn load_from(
             truth.apply(begin, effect);
         }
     }
-    let mut covered = HashMap::new();
-    for index in 0..complete.checks {
-        let slice = read_slice::<Vec<SavedCheck>>(engine, partition, (CHECKS, index))?;
-        let (sequence, checks) = slice.ok_or_else(|| damaged(partition))?;
-        for saved in checks {
-            covered.insert(saved.check.id, sequence);
-            truth.insert_check(Box::new(restored(saved)));
+    let mut covered = Covered::default();
+    read_checks(engine, partition, complete.checks, |(sequence, checks)| {
+        covered.0.extend(checks.last().map(|last| (last.check.id, sequence)));
+        for check in checks {
+            truth.insert_check(check);
         }
-    }
+    })?;
+    engine.close(partition);
     truth.ids = truth.ids.max(head.ids);
     Ok(Loaded { truth, begin, covered })
+}
+
+/// The checks of a slice, and the record that they follow.
+type Slice = (u64, Vec<Box<CheckEntry>>);
+
+/// Reads the checks of all slices, in order. Unpacking is most of the work: each processor does its share of it.
+fn read_checks(
+    engine: &dyn Engine,
+    partition: &str,
+    slices: u32,
+    mut each: impl FnMut(Slice),
+) -> Result<(), EngineError> {
+    let readers = thread::available_parallelism().map_or(1, usize::from).min(READERS);
+    thread::scope(|scope| {
+        let start = |first| {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let indexes = (first..slices).step_by(readers);
+            thread::Builder::new()
+                .name("vilicus-start".to_owned())
+                .spawn_scoped(scope, move || send_slices(engine, partition, indexes, &sender))
+                .map_err(|error| {
+                    EngineError::new(EngineErrorKind::Io, "no thread can be started").source(error)
+                })?;
+            Ok(receiver)
+        };
+        let receivers: Vec<Receiver<_>> = (0..slices).take(readers).map(start).collect::<Result<_, _>>()?;
+        for receiver in receivers.iter().cycle().take(slices as usize) {
+            each(receiver.recv().map_err(|_| damaged(partition))??);
+        }
+        Ok(())
+    })
+}
+
+/// Sends these slices until one cannot be read, or nobody wants them any more.
+fn send_slices(
+    engine: &dyn Engine,
+    partition: &str,
+    indexes: impl Iterator<Item = u32>,
+    sender: &SyncSender<Result<Slice, EngineError>>,
+) {
+    let mut specs = KnownSpecs::default();
+    for index in indexes {
+        let slice = read_checks_of(engine, partition, index, &mut specs);
+        let is_last = slice.is_err();
+        if sender.send(slice).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn read_checks_of(
+    engine: &dyn Engine,
+    partition: &str,
+    index: u32,
+    specs: &mut KnownSpecs,
+) -> Result<Slice, EngineError> {
+    let payload = read_payload(engine, partition, (CHECKS, index))?;
+    let (sequence, payload) = payload.ok_or_else(|| damaged(partition))?;
+    let checks = slice::read(&payload, specs).map_err(|error| damaged(partition).source(error))?;
+    Ok((sequence, checks))
 }
 
 fn saved(entry: &CheckEntry) -> SavedCheck {
@@ -207,15 +288,6 @@ fn saved(entry: &CheckEntry) -> SavedCheck {
         samples: entry.samples.saved(),
         run_now: entry.run_now,
     }
-}
-
-fn restored(saved: SavedCheck) -> CheckEntry {
-    let mut entry = CheckEntry::new(saved.check);
-    entry.state = saved.state;
-    entry.last = saved.last;
-    entry.samples = saved.samples.into();
-    entry.run_now = saved.run_now;
-    entry
 }
 
 /// Everything but the checks, as the effects that make it.

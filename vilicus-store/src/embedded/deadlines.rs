@@ -35,6 +35,11 @@ impl Deadlines {
         self.heap.push(Reverse((at, watch)));
     }
 
+    /// Makes room for so many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.heap.reserve_exact(more);
+    }
+
     /// The earliest one.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.heap.peek().map(|Reverse((at, _))| *at)

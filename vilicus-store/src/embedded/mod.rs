@@ -353,7 +353,7 @@ impl<E: Engine> Store for EngineStore<E> {
     async fn check_ids(&self, agent: AgentId, names: &[&str]) -> Result<Vec<Option<CheckId>>, StoreError> {
         self.check_open()?;
         let truth = self.shared.read();
-        Ok(names.iter().map(|name| truth.names.check(agent, name)).collect())
+        Ok(names.iter().map(|name| truth.names.check(&truth.checks, agent, name)).collect())
     }
 
     async fn channels(&self) -> Result<Vec<Arc<Channel>>, StoreError> {

@@ -41,8 +41,7 @@ pub(crate) fn recover(engine: &dyn Engine, now: Timestamp) -> Result<Option<Reco
     };
     let replayed = journal::replay(engine, begin, &mut |sequence, effects| {
         for effect in effects {
-            let is_covered = check_of(&effect).and_then(|check| covered.get(&check));
-            if is_covered.is_none_or(|covered| *covered < sequence) {
+            if !check_of(&effect).is_some_and(|check| covered.contains(check, sequence)) {
                 truth.apply(sequence, effect);
             }
         }

@@ -97,7 +97,7 @@ mod tests {
 
     fn entry(id: u64) -> Box<CheckEntry> {
         let check = Check { id: CheckId::new(id).unwrap(), ..new_check(AgentId::new(1).unwrap(), "disk") };
-        Box::new(CheckEntry::new(Arc::new(check)))
+        Box::new(CheckEntry::new(Arc::new(check), Arc::default()))
     }
 
     #[test]

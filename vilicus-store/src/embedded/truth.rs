@@ -286,10 +286,9 @@ impl Truth {
         let Some(family) = self.families.get(&id) else {
             return;
         };
-        let mut shared = SharedPolicy(None);
         for check in &family.checks {
             if let Some(check) = self.checks.get_mut(check) {
-                check.policy = shared.of(check.check.policy(interval));
+                check.policy = self.specs.policy(&check.check.spec, interval);
                 if check.check.kind == AGENT_KIND {
                     entry.contact.grace = check.check.settings.grace;
                 }
@@ -308,7 +307,7 @@ impl Truth {
         let id = check.id;
         self.ids.check = self.ids.check.max(id.get());
         let Some(mut entry) = self.checks.remove(&id) else {
-            self.insert_check(Box::new(CheckEntry::new(check)));
+            self.insert_check(Box::new(CheckEntry::new(check, Arc::default())));
             return;
         };
         let clock = |told: &Told| {
@@ -338,13 +337,11 @@ impl Truth {
         if is_own {
             family.own = Some(check.id);
         }
-        let sibling = family.checks.iter().find_map(|id| self.checks.get(id));
-        let mut shared = SharedPolicy(sibling.map(|sibling| Arc::clone(&sibling.policy)));
-        if let Some(agent) = self.agents.get_mut(&check.agent) {
-            entry.policy = shared.of(check.policy(agent.agent.check_interval));
-            if is_own {
-                agent.contact.grace = check.settings.grace;
-            }
+        let agent = self.agents.get_mut(&check.agent);
+        let interval = agent.as_ref().map_or(Policy::default().interval, |agent| agent.agent.check_interval);
+        entry.policy = self.specs.policy(&check.spec, interval);
+        if let (Some(agent), true) = (agent, is_own) {
+            agent.contact.grace = check.settings.grace;
         }
         entry.state.memory.retain(|memory| remembers(&entry.policy, &memory.metric));
         entry.promise = promise(&check).map(Box::new);
@@ -417,18 +414,6 @@ impl Truth {
     /// The token with this hash.
     pub(crate) fn token_by_hash(&self, hash: &[u8; 32]) -> Option<&Arc<Token>> {
         self.names.hashes.get(hash).and_then(|id| self.tokens.get(id))
-    }
-}
-
-/// The policy of a check, to be shared with the next one that has the same: most checks of an agent do.
-struct SharedPolicy(Option<Arc<Policy>>);
-
-impl SharedPolicy {
-    fn of(&mut self, policy: Policy) -> Arc<Policy> {
-        match &self.0 {
-            Some(shared) if **shared == policy => Arc::clone(shared),
-            _ => Arc::clone(self.0.insert(Arc::new(policy))),
-        }
     }
 }
 

@@ -19,7 +19,9 @@ impl Truth {
         for entry in self.checks.values_mut() {
             (entry.queued, entry.look_queued) = (None, None);
         }
-        for id in self.checks.values().map(|entry| entry.check.id).collect::<Vec<_>>() {
+        let checks: Vec<CheckId> = self.checks.values().map(|entry| entry.check.id).collect();
+        self.deadlines.reserve(checks.len());
+        for id in checks {
             self.arm_check(id);
             self.arm_look(id);
         }

@@ -126,11 +126,11 @@ impl AgentEntry {
 }
 
 impl CheckEntry {
-    /// A check that never reported.
-    pub(crate) fn new(check: Arc<Check>) -> Self {
+    /// A check that never reported. Its policy is set when it comes to the others.
+    pub(crate) fn new(check: Arc<Check>, policy: Arc<Policy>) -> Self {
         Self {
             hot: Hot::of(&check),
-            policy: Arc::new(check.policy(Policy::default().interval)),
+            policy,
             check,
             state: CheckState::default(),
             last: Last::None,
