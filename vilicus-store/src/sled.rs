@@ -1,44 +1,31 @@
-//! The embedded default engine: sled 0.34, one database folder a partition.
+//! The embedded default engine: sled 0.34, one database folder a partition, and a plain file for each journal.
 //!
 //! sled is used in the way that suits it: few, sequential records; one flush a group; folders removed whole, since
-//! it never gives disk back otherwise. What one must know of it is written down beside each line that obeys.
-//! Deliberately absent: sled's own flush thread, which ends for good at the first write error.
+//! it never gives disk back otherwise. A journal is only added to, and a result is answered when it is synced: see
+//! `docs/decisions/0015-a-journal-is-a-file.md`.
+
+mod log;
+mod tree;
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use self::log::Log;
+use self::tree::{MAX_VALUE, Tree};
 use crate::engine::{Durability, Engine, EngineError, EngineErrorKind, Entry, Scan, Write};
 
-/// sled writes a leaf that outgrows a quarter of a segment to a file of its own, under `blobs/`, that it never syncs.
-const SEGMENT: usize = 2 * 1024 * 1024;
-/// A leaf holds up to 17 values, and 17 of these fit a quarter of a segment.
-const MAX_VALUE: usize = 24 * 1024;
-/// sled's own default is 1 GiB; what is hot lives in the store's memory.
-const CACHE: u64 = 8 * 1024 * 1024;
 /// Partitions that are open at the same time; the one unused for longest is closed first.
 const MAX_OPEN: usize = 8;
-/// sled counts its cache in bytes as they are on disk, and small entries take ten times as much in memory. A database is
-/// closed, and opened again at its next use, when so many were written to it.
-const MAX_WRITTEN: usize = 50_000;
 /// A database that was just closed may hold its lock for a moment longer: so many tries, this far apart.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// Partitions whose records are added one after another, under keys of a number that grows by one (up to 8 bytes) and the
-/// number of the part (2 bytes); longer keys may be there, too. See [`Database::make_room`].
-const GROWING: [&str; 3] = ["journal-", "checkpoint-", "history-"];
-/// Room is made for so many records at a time.
-const ROOMS: u64 = 64;
-/// So many entries hold a place open. With up to as many parts of a record, a leaf has no more than 16 entries and
-/// fewer than 10 changes: sled neither splits nor rewrites it then.
-const HOLDERS: u8 = 8;
-/// Between the number of a record and that of an entry that holds its place: no part has this number.
-const HOLDS: [u8; 3] = [0xff; 3];
+/// Partitions that grow at their end, and are read when a store starts: files, and no databases of sled.
+const LOGS: &str = "journal-";
 /// A folder that is being removed; no partition may be called so.
 const GONE: &str = "_gone-";
 const LOCK_FILE: &str = "_lock";
@@ -58,15 +45,11 @@ struct Opened {
     uses: u64,
 }
 
+/// How a partition is kept.
 #[derive(Debug)]
-struct Database {
-    tree: sled::Db,
-    /// Our own descriptor of sled's file: its flush ends in `sync_file_range`, which does not survive loss of power.
-    file: File,
-    /// How many entries were written since it was opened.
-    written: AtomicUsize,
-    /// The record up to which there is room.
-    room_up_to: AtomicU64,
+enum Database {
+    Tree(Tree),
+    Log(Log),
 }
 
 impl SledEngine {
@@ -115,79 +98,20 @@ impl SledEngine {
     fn open_database(&self, partition: &str) -> Result<Database, EngineError> {
         check_name(partition)?;
         let path = self.path(partition);
-        let is_new = !path.is_dir();
-        let tree = match open_tree(&path) {
-            Err(sled::Error::Corruption { .. }) if set_half_snapshots_aside(&path) => open_tree(&path),
-            other => other,
-        }
-        .map_err(|error| translate("opening", &path, error))?;
-        let file_path = path.join("db");
-        let file = File::open(&file_path).map_err(|error| failed("opening", &file_path, error))?;
+        let is_log = partition.starts_with(LOGS) && !path.join(tree::FILE).exists();
+        let is_new = !path.join(if is_log { log::FILE } else { tree::FILE }).exists();
+        let database = if is_log {
+            fs::create_dir_all(&path).map_err(|error| failed("making", &path, error))?;
+            Database::Log(Log::open(&path)?)
+        } else {
+            Database::Tree(Tree::open(&path, partition)?)
+        };
         if is_new {
             sync_directory(&path)?;
             sync_directory(&self.directory)?;
         }
-        Ok(Database { tree, file, written: AtomicUsize::new(0), room_up_to: AtomicU64::new(0) })
+        Ok(database)
     }
-}
-
-impl Database {
-    /// Lays entries that hold a place between the records to come, up to [`ROOMS`] of them. Returns how many.
-    ///
-    /// sled splits a leaf of more than 16 entries and rewrites both halves, and rewrites one after 10 changes: what is
-    /// added in the order of keys is written three times. With eight entries for each record laid before, the leaves are
-    /// there already, and whatever is written is written once.
-    fn make_room(&self, number: Number) -> sled::Result<usize> {
-        let room = self.room_up_to.load(Ordering::Relaxed);
-        if number.value < room {
-            return Ok(0);
-        }
-        let mut batch = sled::Batch::default();
-        // What comes before the first of these goes to a leaf of its own.
-        let first = number.value.saturating_sub(1).max(room);
-        let last = number.value.saturating_add(ROOMS);
-        for value in first..last {
-            for holder in 0..HOLDERS {
-                batch.insert(number.holder(value, holder), &[]);
-            }
-        }
-        self.tree.apply_batch(batch)?;
-        self.room_up_to.store(last, Ordering::Relaxed);
-        Ok(usize::try_from(last - first).unwrap_or(0) * usize::from(HOLDERS))
-    }
-}
-
-/// The number of a record in a growing partition, and how wide it is in the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Number {
-    value: u64,
-    width: usize,
-}
-
-impl Number {
-    fn holder(self, value: u64, holder: u8) -> Vec<u8> {
-        let bytes = value.to_be_bytes();
-        let mut key = bytes[bytes.len() - self.width..].to_vec();
-        key.extend_from_slice(&HOLDS);
-        key.push(holder);
-        key
-    }
-}
-
-/// The number of the record that a key of a growing partition is of: everything but its last two bytes.
-fn number_of(key: &[u8]) -> Option<Number> {
-    let width = key.len().checked_sub(2).filter(|width| (1..=8).contains(width))?;
-    let value = key[..width].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-    Some(Number { value, width })
-}
-
-fn is_growing(partition: &str) -> bool {
-    GROWING.iter().any(|start| partition.starts_with(start))
-}
-
-/// Whether an entry of a growing partition is none of ours, but holds a place open.
-fn holds_a_place(key: &[u8], value: &[u8]) -> bool {
-    value.is_empty() && key.len() > 4 && key[key.len() - 4..key.len() - 1] == HOLDS
 }
 
 impl Opened {
@@ -211,60 +135,32 @@ impl Opened {
 impl Engine for SledEngine {
     fn write(&self, partition: &str, writes: Vec<Write>, durability: Durability) -> Result<(), EngineError> {
         let database = self.database(&mut self.opened(), partition)?;
-        let mut count = writes.len();
-        let mut batch = sled::Batch::default();
-        let next_number =
-            writes.iter().find(|(_, value)| value.is_some()).and_then(|(key, _)| number_of(key));
-        for (key, value) in writes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
+        match database.as_ref() {
+            Database::Log(log) => log.write(writes, durability),
+            Database::Tree(tree) => {
+                tree.write(writes, durability)?;
+                if tree.is_worn() {
+                    self.close(partition);
+                }
+                Ok(())
             }
         }
-        let wrong = |error| translate("writing to", &self.path(partition), error);
-        if let Some(number) = next_number.filter(|_| is_growing(partition)) {
-            count += database.make_room(number).map_err(wrong)?;
-        }
-        database.tree.apply_batch(batch).map_err(wrong)?;
-        database.tree.flush().map_err(wrong)?;
-        if durability == Durability::Power {
-            database.file.sync_data().map_err(|error| failed("syncing", &self.path(partition), error))?;
-        }
-        if database.written.fetch_add(count, Ordering::Relaxed) + count > MAX_WRITTEN {
-            self.opened().databases.remove(partition);
-        }
-        Ok(())
     }
 
     fn get(&self, partition: &str, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let Some(database) = self.existing(partition)? else {
-            return Ok(None);
-        };
-        let value =
-            database.tree.get(key).map_err(|error| translate("reading", &self.path(partition), error))?;
-        Ok(value.map(|value| value.to_vec()))
+        match self.existing(partition)?.as_deref() {
+            Some(Database::Log(log)) => log.get(key),
+            Some(Database::Tree(tree)) => tree.get(key),
+            None => Ok(None),
+        }
     }
 
     fn scan(&self, partition: &str, scan: &Scan) -> Result<Vec<Entry>, EngineError> {
-        let Some(database) = self.existing(partition)? else {
-            return Ok(Vec::new());
-        };
-        let range = match &scan.end {
-            Some(end) if *end <= scan.start => return Ok(Vec::new()),
-            Some(end) => database.tree.range(scan.start.clone()..end.clone()),
-            None => database.tree.range(scan.start.clone()..),
-        };
-        let is_growing = is_growing(partition);
-        let is_real = |entry: &sled::Result<(sled::IVec, sled::IVec)>| {
-            !is_growing || entry.as_ref().map_or(true, |(key, value)| !holds_a_place(key, value))
-        };
-        let entries: Result<Vec<_>, sled::Error> = if scan.reverse {
-            range.rev().filter(is_real).take(scan.limit).collect()
-        } else {
-            range.filter(is_real).take(scan.limit).collect()
-        };
-        let entries = entries.map_err(|error| translate("reading", &self.path(partition), error))?;
-        Ok(entries.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
+        match self.existing(partition)?.as_deref() {
+            Some(Database::Log(log)) => log.scan(scan),
+            Some(Database::Tree(tree)) => tree.scan(scan),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn partitions(&self) -> Result<Vec<String>, EngineError> {
@@ -306,6 +202,11 @@ impl Engine for SledEngine {
     fn reopen(&self) -> Result<(), EngineError> {
         let mut opened = self.opened();
         let names: Vec<String> = opened.databases.keys().cloned().collect();
+        for (database, _) in opened.databases.values() {
+            if let Database::Log(log) = database.as_ref() {
+                log.mend()?;
+            }
+        }
         for (database, _) in opened.databases.drain().map(|(_, entry)| entry).collect::<Vec<_>>() {
             wait_for_readers(&database);
         }
@@ -325,26 +226,6 @@ impl Engine for SledEngine {
     }
 }
 
-fn open_tree(path: &Path) -> sled::Result<sled::Db> {
-    let config =
-        sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None).segment_size(SEGMENT);
-    let mut tries = 0;
-    loop {
-        match config.open() {
-            // sled reports a lock that is held as an I/O error of the kind `Other`.
-            Err(sled::Error::Io(error)) if tries < LOCK_TRIES && is_locked(&error) => {
-                tries += 1;
-                thread::sleep(LOCK_PAUSE);
-            }
-            other => return other,
-        }
-    }
-}
-
-fn is_locked(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("lock")
-}
-
 /// Readers hold a database only for the length of one call.
 fn wait_for_readers(database: &Arc<Database>) {
     for _ in 0..LOCK_TRIES {
@@ -353,24 +234,6 @@ fn wait_for_readers(database: &Arc<Database>) {
         }
         thread::sleep(LOCK_PAUSE);
     }
-}
-
-/// A crash while sled writes a snapshot leaves a file that it then takes for corruption. Says whether there was one.
-fn set_half_snapshots_aside(path: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(path) else {
-        return false;
-    };
-    let mut any = false;
-    for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            let aside = path.join(format!("aside-{name}"));
-            tracing::warn!(file = %entry.path().display(), "a half-written snapshot was set aside");
-            any |= fs::rename(entry.path(), aside).is_ok();
-        }
-    }
-    any
 }
 
 fn lock(directory: &Path) -> Result<File, EngineError> {
@@ -428,19 +291,6 @@ fn failed(doing: &str, path: &Path, error: io::Error) -> EngineError {
     EngineError::new(kind, format!("{doing} {} failed", path.display())).source(error)
 }
 
-fn translate(doing: &str, path: &Path, error: sled::Error) -> EngineError {
-    match error {
-        sled::Error::Io(error) => failed(doing, path, error),
-        sled::Error::Corruption { .. } => {
-            EngineError::new(EngineErrorKind::Corrupt, format!("{doing} {} failed", path.display()))
-                .source(error)
-        }
-        other => {
-            EngineError::new(EngineErrorKind::Io, format!("{doing} {} failed", path.display())).source(other)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,21 +331,21 @@ mod tests {
                 let parts: Vec<Write> =
                     (0..=(record % 3) as u16).map(|part| (key(record, part), Some(value(record)))).collect();
                 expected.extend(parts.iter().map(|(key, _)| key.clone()));
-                engine.write("journal-1", parts, Durability::Process).unwrap();
+                engine.write("checkpoint-1", parts, Durability::Process).unwrap();
             }
             for reverse in [false, true] {
                 let scan = Scan { start: Vec::new(), end: None, reverse, limit: usize::MAX };
-                let mut found = engine.scan("journal-1", &scan).unwrap();
+                let mut found = engine.scan("checkpoint-1", &scan).unwrap();
                 let record = |key: &[u8]| u64::from_be_bytes(key[..8].try_into().unwrap());
                 assert!(found.iter().all(|(key, found)| *found == value(record(key))));
                 found.sort();
                 assert_eq!(found.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
             }
             let limited = Scan { start: key(101, 0), end: None, reverse: false, limit: 3 };
-            assert_eq!(engine.scan("journal-1", &limited).unwrap().len(), 3);
+            assert_eq!(engine.scan("checkpoint-1", &limited).unwrap().len(), 3);
         }
         let given = (expected.len() * MAX_VALUE) as u64;
-        let kept = fs::metadata(directory.path().join("journal-1/db")).unwrap().len();
+        let kept = fs::metadata(directory.path().join("checkpoint-1/db")).unwrap().len();
         assert!(kept < given * 3 / 2, "{kept} bytes for {given}");
     }
 
