@@ -193,7 +193,6 @@ impl Truth {
         if effect.kept == Kept::History {
             entry.last = entry.last_result().map_or(Last::None, Last::Kept);
         } else {
-            entry.last = Last::Kept(worded(&effect.result, effect.reason.as_deref()));
             entry.note_run(effect.timestamp);
         }
         let is_restless = entry.is_restless();
@@ -202,6 +201,13 @@ impl Truth {
         for report in reports.iter() {
             let sealed = entry.samples.push(effect.timestamp, effect.status, &report);
             self.unsaved.extend(sealed);
+        }
+        if effect.kept != Kept::History {
+            let is_newest = entry.samples.last().timestamp == effect.timestamp;
+            entry.last = match effect.reason {
+                None if is_newest => Last::Newest,
+                reason => Last::Kept(worded(&effect.result, reason.as_deref())),
+            };
         }
         if !is_restless {
             self.index_run(effect.check);
