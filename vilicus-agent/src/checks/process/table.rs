@@ -25,7 +25,7 @@ const COMM_BYTES: usize = 15;
 const SETTLED: f64 = 2.0;
 
 /// One in so many of the known is read again in a quick scan.
-const ROUNDS: u32 = 8;
+const ROUNDS: u32 = 16;
 
 /// How a scan treats a process that was seen before and did not go by the wanted name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
