@@ -40,8 +40,9 @@ use crate::self_check::{Instruments, SelfChecks, with_server_kinds};
 use crate::settings::{Outbound, Settings};
 use crate::tokens;
 
-/// How often the store does its housekeeping.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often the store does its housekeeping, which writes down every check: oftener would cost more than all results of
+/// a quiet server, more rarely would make a start slow that follows a crash.
+const MAINTAIN_EVERY: Duration = Duration::from_mins(15);
 /// How often it is looked whether the store is lost for good.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long tries that are under way at the stop may take; what is cut off is tried again after the next start.
@@ -217,9 +218,10 @@ impl Background {
     ) -> Self {
         let (stop, stopped) = watch::channel(());
         let mut others = JoinSet::new();
+        // First, while there is nothing new to write down.
+        others.spawn(maintain(store.clone(), clock, stopped.clone()));
         others.spawn(freshness.run(dropped(stopped.clone())));
         self_checks.start(&mut others, &stopped);
-        others.spawn(maintain(store.clone(), clock, stopped.clone()));
         Self { stop, dispatcher: tokio::spawn(dispatcher.run(dropped(stopped))), others }
     }
 

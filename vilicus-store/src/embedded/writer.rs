@@ -38,6 +38,8 @@ const CHECKPOINT_AT: u64 = 64 * 1024 * 1024;
 /// Sealed chunks, events and messages are written down when there are so many, and so many at a time.
 const SAVE_AT: usize = 1024;
 const SAVE_SLICE: usize = 512;
+/// So little journal, in bytes, is read again sooner than all checks are written: housekeeping leaves it at that.
+const WORTH_WRITING: u64 = 4096;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
@@ -188,6 +190,8 @@ impl<E: Engine> Writer<E> {
                 if let Err(error) = self.drop_old(now) {
                     let _ =
                         reply.send(Err(StoreError::Unwritable { retry_after: RETRIES[0], source: error }));
+                } else if self.fault.is_none() && self.since_checkpoint < WORTH_WRITING {
+                    let _ = reply.send(Ok(()));
                 } else {
                     self.ask_for_checkpoint(reply);
                 }
