@@ -114,14 +114,21 @@ impl SledEngine {
     }
 }
 
+impl Database {
+    /// Whether it knows of a failed write that has left something to mend.
+    fn is_failed(&self) -> bool {
+        matches!(self, Self::Log(log) if log.is_failed())
+    }
+}
+
 impl Opened {
-    /// Closes the databases that were unused for longest, but none that a reader still holds.
+    /// Closes the databases that were unused for longest, but none that a reader still holds or that is to be mended.
     fn make_room(&mut self) {
         while self.databases.len() >= MAX_OPEN {
             let oldest = self
                 .databases
                 .iter()
-                .filter(|(_, (database, _))| Arc::strong_count(database) == 1)
+                .filter(|(_, (database, _))| Arc::strong_count(database) == 1 && !database.is_failed())
                 .min_by_key(|(_, (_, used))| *used)
                 .map(|(name, _)| name.clone());
             match oldest {

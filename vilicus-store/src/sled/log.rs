@@ -108,6 +108,11 @@ impl Log {
         self.cut_off(&mut self.state())
     }
 
+    /// Whether a write failed that was not cut off yet.
+    pub(super) fn is_failed(&self) -> bool {
+        self.state().failed
+    }
+
     fn cut_off(&self, state: &mut State) -> Result<(), EngineError> {
         if state.failed {
             let cut = self.file.set_len(state.end).and_then(|()| self.file.sync_data());
@@ -540,6 +545,18 @@ mod tests {
         let (folder, ends) = written(&[10, 10, 10], Durability::Process);
         change(&folder, |bytes| bytes[ends[0] as usize + HEADER] ^= 1);
         assert_eq!(keys(&Log::open(folder.path()).unwrap()), [0]);
+    }
+
+    #[test]
+    fn what_a_failed_write_left_is_cut_off_before_the_next() {
+        let (folder, ends) = written(&[10], Durability::Power);
+        let log = Log::open(folder.path()).unwrap();
+        change(&folder, |bytes| bytes[ends[0] as usize..].fill(7));
+        log.state().failed = true;
+        log.write(vec![put(1, 10)], Durability::Power).unwrap();
+        assert!(!log.is_failed());
+        assert_eq!(keys(&log), [0, 1]);
+        assert_eq!(keys(&Log::open(folder.path()).unwrap()), [0, 1]);
     }
 
     #[test]
