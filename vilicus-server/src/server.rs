@@ -218,10 +218,9 @@ impl Background {
     ) -> Self {
         let (stop, stopped) = watch::channel(());
         let mut others = JoinSet::new();
-        // First, while there is nothing new to write down.
-        others.spawn(maintain(store.clone(), clock, stopped.clone()));
         others.spawn(freshness.run(dropped(stopped.clone())));
         self_checks.start(&mut others, &stopped);
+        others.spawn(maintain(store.clone(), clock, stopped.clone()));
         Self { stop, dispatcher: tokio::spawn(dispatcher.run(dropped(stopped))), others }
     }
 

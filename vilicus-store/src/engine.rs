@@ -4,8 +4,10 @@
 //! over it. Methods block; the store calls them from threads of its own. Deliberately absent: transactions over
 //! more than one partition, and any meaning of keys or values.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// One write: a key, and its new value or `None` to remove it.
@@ -34,6 +36,23 @@ pub struct Scan {
     pub reverse: bool,
     /// At most so many entries.
     pub limit: usize,
+}
+
+impl Scan {
+    /// This part of entries that are all in memory.
+    pub(crate) fn of(&self, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<Entry> {
+        if self.end.as_ref().is_some_and(|end| *end <= self.start) {
+            return Vec::new();
+        }
+        let end = self.end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let range = entries.range::<Vec<u8>, _>((Bound::Included(&self.start), end));
+        let owned = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        if self.reverse {
+            range.rev().take(self.limit).map(owned).collect()
+        } else {
+            range.take(self.limit).map(owned).collect()
+        }
+    }
 }
 
 /// An embedded key-value engine.

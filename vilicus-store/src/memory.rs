@@ -4,7 +4,6 @@
 //! it again finds everything.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::{Durability, Engine, EngineError, Entry, Scan, Write};
@@ -52,21 +51,7 @@ impl Engine for MemoryEngine {
     }
 
     fn scan(&self, partition: &str, scan: &Scan) -> Result<Vec<Entry>, EngineError> {
-        let partitions = self.read();
-        let Some(entries) = partitions.get(partition) else {
-            return Ok(Vec::new());
-        };
-        if scan.end.as_ref().is_some_and(|end| *end <= scan.start) {
-            return Ok(Vec::new());
-        }
-        let end = scan.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let range = entries.range((Bound::Included(scan.start.clone()), end));
-        let owned = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        Ok(if scan.reverse {
-            range.rev().take(scan.limit).map(owned).collect()
-        } else {
-            range.take(scan.limit).map(owned).collect()
-        })
+        Ok(self.read().get(partition).map(|entries| scan.of(entries)).unwrap_or_default())
     }
 
     fn partitions(&self) -> Result<Vec<String>, EngineError> {

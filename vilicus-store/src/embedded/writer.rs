@@ -46,7 +46,7 @@ const WORTH_WRITING: u64 = 4096;
 pub(crate) enum Job {
     /// Carry out inputs.
     Commit(CommitJob),
-    /// Drop what is too old, and make a checkpoint.
+    /// Drop what is too old, and make a checkpoint when there is enough for one.
     Maintain { now: Timestamp, reply: oneshot::Sender<Result<(), StoreError>> },
     /// Make a checkpoint, and end.
     Close { reply: oneshot::Sender<Result<(), StoreError>> },

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::mem;
-use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -173,14 +172,7 @@ impl Log {
                 };
             }
         }
-        let until = scan.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let wanted = all.range((Bound::Included(scan.start.clone()), until));
-        let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        Ok(if scan.reverse {
-            wanted.rev().take(scan.limit).map(copy).collect()
-        } else {
-            wanted.take(scan.limit).map(copy).collect()
-        })
+        Ok(scan.of(&all))
     }
 
     /// The value of a key.
